@@ -1,0 +1,129 @@
+#include "criu/dump.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "criu/log_report.h"
+#include "feeder.h"
+#include "os/file.h"
+#include "os/procfs.h"
+#include "place.h"
+
+namespace godwit::criu {
+namespace {
+
+const CriuProgram& program() {
+  static const CriuProgram found = [] {
+    auto criu = CriuProgram::find(soon());
+    if (!criu) {
+      ADD_FAILURE() << criu.error().message;
+      std::abort();
+    }
+    EXPECT_TRUE(criu->warm_up(soon()).has_value());
+    return *criu;
+  }();
+  return found;
+}
+
+class DumpTest : public testing::Test {
+ protected:
+  Dump prepare() {
+    shell("rm -rf " + place_.bundle() + "/images " + place_.bundle() + "/work-dump");
+    auto dump = Dump::prepare(program(), place_.init_pid(), place_.directory("images"), place_.directory("work-dump"),
+                              soon());
+    if (!dump) {
+      ADD_FAILURE() << dump.error().message;
+      std::abort();
+    }
+    return std::move(*dump);
+  }
+  DumpRequest request() const {
+    return {.mounts = read_container_mounts(place_.init_pid(), place_.config()).value(),
+            .copied_objects = shared_objects(place_.freezer())};
+  }
+
+  Place place_{"source", {"/workload", "server"}, true};
+};
+
+TEST_F(DumpTest, HoldsTheContainerAndItGoesOnWhenThawed) {
+  place_.start();
+  const Client client;
+  EXPECT_EQ(client.ask("ping\n"), "pong 1\n");
+  const os::CgroupFreezer freezer = place_.freezer();
+  Dump dump = prepare();
+
+  ASSERT_TRUE(freezer.freeze(soon()).has_value());
+  const auto before = read_counters(freezer);
+  ASSERT_EQ(before.size(), 4U);
+  bool written = false;
+  const auto report = dump.run(request(), freezer, soon(), [&] { written = true; });
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_TRUE(written);
+  EXPECT_EQ(freezer.state().value(), os::CgroupFreezer::State::frozen);
+  EXPECT_EQ(read_counters(freezer), before) << "not one instruction ran";
+  EXPECT_LT(report->page_bytes, 64U << 10) << "contents of memory are none of criu's business";
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_EQ(read_counters(freezer), before) << "and it is held by its cgroup, criu being gone";
+
+  ASSERT_TRUE(freezer.thaw(soon()).has_value());
+  EXPECT_EQ(client.ask("ping\n"), "pong 2\n");
+  EXPECT_EQ(client.ask("check\n"), "ok\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_GT(read_counters(freezer)[0], before[0]);
+}
+
+TEST_F(DumpTest, ACriuThatIsKilledLeavesWorkingConnections) {
+  place_.start();
+  const Client client;
+  EXPECT_EQ(client.ask("ping\n"), "pong 1\n");
+  const os::CgroupFreezer freezer = place_.freezer();
+  Dump dump = prepare();
+  ASSERT_TRUE(freezer.freeze(soon()).has_value());
+  const auto report = dump.run(request(), freezer, soon(), [] { shell("pkill -KILL -x criu"); });
+  ASSERT_FALSE(report.has_value());
+  fmt::print("{}\n{}", report.error().message, shell("ps axfo pid,ppid,stat,wchan:20,cmd; ip netns exec source ss -tnio; cat /run/place/source/work-dump/dump.log"));
+  ASSERT_TRUE(freezer.thaw(soon()).has_value());
+  EXPECT_EQ(client.ask("ping\n"), "pong 2\n") << "the socket must not be left in repair mode";
+  EXPECT_EQ(client.ask("check\n"), "ok\n");
+}
+
+TEST_F(DumpTest, ADeadlineEndsItAndTheContainerGoesOn) {
+  place_.start();
+  const Client client;
+  const os::CgroupFreezer freezer = place_.freezer();
+  Dump dump = prepare();
+  ASSERT_TRUE(freezer.freeze(soon()).has_value());
+  const auto report = dump.run(request(), freezer, Deadline::after(milliseconds(1)));
+  ASSERT_FALSE(report.has_value());
+  ASSERT_TRUE(freezer.thaw(soon()).has_value());
+  EXPECT_EQ(client.ask("ping\n"), "pong 1\n");
+  EXPECT_EQ(os::read_status(place_.init_pid())->tracer, 0);
+}
+
+TEST_F(DumpTest, APreparedDumpThatIsNotRunEndsItsCriu) {
+  place_.start();
+  { const Dump dump = prepare(); }
+  shell("for i in $(seq 50); do pgrep -x criu >/dev/null || exit 0; sleep 0.05; done; exit 1");
+}
+
+TEST_F(DumpTest, Bench) {
+  place_.start();
+  const os::CgroupFreezer freezer = place_.freezer();
+  for (int i = 0; i < 15; ++i) {
+    Dump dump = prepare();
+    const DumpRequest what = request();
+    ASSERT_TRUE(freezer.freeze(soon()).has_value());
+    const auto report = dump.run(what, freezer, soon());
+    ASSERT_TRUE(report.has_value()) << report.error().message;
+    ASSERT_TRUE(freezer.thaw(soon()).has_value());
+    fmt::print("seized {:.1f} written {:.1f} done {:.1f} ms\n", report->seized_ms, report->written_ms, report->done_ms);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+}  // namespace
+}  // namespace godwit::criu

@@ -1,0 +1,90 @@
+#include "memory/page_set.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace godwit::memory {
+namespace {
+
+using Runs = std::vector<std::pair<uint64_t, uint64_t>>;
+
+Runs runs_of(const PageSet& set) {
+  Runs runs;
+  EXPECT_TRUE(set.for_each_run([&](uint64_t address, uint64_t pages) -> Result<> {
+                   runs.emplace_back(address, pages);
+                   return {};
+                 })
+                  .has_value());
+  return runs;
+}
+
+TEST(PageSet, JoinsRunsOverBlocks) {
+  PageSet set;
+  set.insert(510 * 4096, 4);
+  set.insert(514 * 4096, 1);
+  set.insert(2000 * 4096, 1);
+  EXPECT_EQ(runs_of(set), (Runs{{510 * 4096, 5}, {2000 * 4096, 1}}));
+  EXPECT_EQ(set.count(), 6U);
+}
+
+TEST(PageSet, StopsAtTheFirstError) {
+  PageSet set;
+  set.insert(0, 1);
+  set.insert(8192, 1);
+  int calls = 0;
+  const auto result = set.for_each_run([&](uint64_t, uint64_t) -> Result<> {
+    ++calls;
+    return fail("enough");
+  });
+  EXPECT_FALSE(result.has_value());
+  EXPECT_EQ(calls, 1);
+}
+
+// Against std::set, which cannot be wrong.
+TEST(PageSet, AgreesWithAPlainSet) {
+  std::mt19937 random(1);
+  const auto fill = [&](PageSet& set, std::set<uint64_t>& plain) {
+    for (int i = 0; i < 40; ++i) {
+      const uint64_t page = random() % 5000;
+      const uint64_t pages = 1 + random() % (i % 8 == 0 ? 1500 : 70);
+      set.insert(page * 4096, pages);
+      for (uint64_t n = 0; n < pages; ++n) plain.insert(page + n);
+    }
+  };
+  const auto same = [](const PageSet& set, const std::set<uint64_t>& plain) {
+    std::set<uint64_t> pages;
+    for (const auto& [address, count] : runs_of(set)) {
+      for (uint64_t n = 0; n < count; ++n) EXPECT_TRUE(pages.insert(address / 4096 + n).second);
+    }
+    return pages == plain && set.count() == plain.size() && set.empty() == plain.empty();
+  };
+  for (int round = 0; round < 50; ++round) {
+    PageSet a;
+    PageSet b;
+    std::set<uint64_t> plain_a;
+    std::set<uint64_t> plain_b;
+    fill(a, plain_a);
+    fill(b, plain_b);
+    ASSERT_TRUE(same(a, plain_a));
+    std::set<uint64_t> plain_difference;
+    std::ranges::set_difference(plain_a, plain_b, std::inserter(plain_difference, plain_difference.end()));
+    ASSERT_TRUE(same(PageSet::difference(a, b), plain_difference));
+    PageSet both = a;
+    both.intersect(b);
+    std::set<uint64_t> plain_both;
+    std::ranges::set_intersection(plain_a, plain_b, std::inserter(plain_both, plain_both.end()));
+    ASSERT_TRUE(same(both, plain_both));
+    a.insert(b);
+    plain_a.insert(plain_b.begin(), plain_b.end());
+    ASSERT_TRUE(same(a, plain_a));
+    for (uint64_t page = 0; page < 7000; ++page) ASSERT_EQ(a.contains(page * 4096), plain_a.contains(page));
+  }
+}
+
+}  // namespace
+}  // namespace godwit::memory

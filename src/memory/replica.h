@@ -1,0 +1,37 @@
+// What the destination holds of one process's private memory, as the source knows it: the model that turns what a scan
+// saw into what has to be sent. Shared by all trackers.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "memory/page_set.h"
+#include "memory/tracker.h"
+
+namespace godwit::memory {
+
+// One scan is: begin(), visit() for each run of the process's pages, report(). Used by the tracker's thread.
+class Replica {
+ public:
+  void begin() { seen_.clear(); }
+  // Pages that the process has now; `written` since the last scan that visited them.
+  void visit(uint64_t start, uint64_t end, bool written) {
+    const uint64_t pages = (end - start) >> PageSet::page_shift;
+    seen_.insert(start, pages);
+    if (written) unsent_.insert(start, pages);
+  }
+  // What was written is not known for certain (a scan broke off): everything counts as written in the next report.
+  void distrust() { distrusted_ = true; }
+
+  // Emits, each page at most once: `absent` what is held and was not seen; `data` what was written, or seen and not
+  // held. If `emit` fails, nothing that it refused is forgotten: the next report has it again.
+  Result<> report(const RunFunction& emit, ScanReport& counts);
+
+ private:
+  PageSet held_;
+  PageSet seen_;
+  PageSet unsent_;  // written and not reported yet
+  bool distrusted_ = false;
+};
+
+}  // namespace godwit::memory

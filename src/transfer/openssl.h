@@ -1,0 +1,48 @@
+// Owning pointers for OpenSSL's objects, and its error queue as our Error. For this room's sources only: no other room
+// sees OpenSSL.
+#pragma once
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
+#include <string>
+
+#include <fmt/core.h>
+
+#include "base/result.h"
+
+namespace godwit::transfer {
+
+template <auto free_function>
+struct OpensslDeleter {
+  template <typename T>
+  void operator()(T* object) const {
+    free_function(object);
+  }
+};
+
+using BioPtr = std::unique_ptr<BIO, OpensslDeleter<BIO_free_all>>;
+using BignumPtr = std::unique_ptr<BIGNUM, OpensslDeleter<BN_free>>;
+using PkeyPtr = std::unique_ptr<EVP_PKEY, OpensslDeleter<EVP_PKEY_free>>;
+using X509Ptr = std::unique_ptr<X509, OpensslDeleter<X509_free>>;
+using StoreCtxPtr = std::unique_ptr<X509_STORE_CTX, OpensslDeleter<X509_STORE_CTX_free>>;
+using X509ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpensslDeleter<X509_EXTENSION_free>>;
+using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslDeleter<GENERAL_NAMES_free>>;
+using SslCtxPtr = std::unique_ptr<SSL_CTX, OpensslDeleter<SSL_CTX_free>>;
+using SslPtr = std::unique_ptr<SSL, OpensslDeleter<SSL_free>>;
+
+// Empties this thread's queue of OpenSSL errors into one line; "no details" if there are none.
+std::string take_openssl_errors();
+
+// fail() for an OpenSSL call that has just failed: what was being done, then OpenSSL's reasons.
+template <typename... Args>
+[[nodiscard]] std::unexpected<Error> fail_openssl(fmt::format_string<Args...> format, Args&&... args) {
+  return fail("{}: {}", fmt::format(format, std::forward<Args>(args)...), take_openssl_errors());
+}
+
+}  // namespace godwit::transfer

@@ -1,0 +1,138 @@
+// One session's destination: drives the destination machine, makes the place, receives, restores, holds and resumes.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/config.h"
+#include "agent/container_lock.h"
+#include "agent/destination_place.h"
+#include "agent/destination_record.h"
+#include "agent/effect_runner.h"
+#include "agent/event_log.h"
+#include "agent/mailbox.h"
+#include "agent/peer_bodies.h"
+#include "agent/peer_link.h"
+#include "agent/session_directory.h"
+#include "agent/timeline.h"
+#include "criu/lazy_pages_socket.h"
+#include "criu/restore.h"
+#include "memory/eager_writer.h"
+#include "memory/page_store.h"
+#include "memory/pager.h"
+#include "migration/destination_machine.h"
+#include "network/announce.h"
+#include "network/gate.h"
+#include "network/parking.h"
+#include "transfer/lane_receiver.h"
+#include "transfer/preamble.h"
+
+namespace godwit::agent {
+
+// Owned by main() of a worker process. The calling thread of serve() drives the machine; effects run one at a time on
+// EffectRunner's thread; connections that the supervisor hands over are served by a thread each.
+class DestinationWorker {
+ public:
+  DestinationWorker(AgentConfig config, SessionDirectory session, std::unique_ptr<EventLog> events)
+      : config_(std::move(config)), session_(std::move(session)), events_(std::move(events)) {}
+  ~DestinationWorker();
+
+  // `control`: the source's connection, TLS not yet begun.
+  Result<> serve(UniqueFd control);
+  // Finishes what a dead worker left.
+  Result<> recover(const std::optional<DestinationRecord>& record);
+
+ private:
+  using Kind = migration::DestinationEventKind;
+
+  void drive(std::optional<migration::DestinationEvent> first);
+  void execute(const migration::DestinationEffect& effect);
+  void run_effect(Kind done, std::function<Result<>()> effect);
+  void on_message(const PeerMessage& message);
+  void on_note(const std::string& name, uint64_t value);
+  PeerMessage reply(migration::MessageKind kind) const;
+  void accept_connections();
+  void start_thread(std::function<void()> serve);
+  Result<std::unique_ptr<transfer::TlsStream>> accept_stream(UniqueFd connection, transfer::Role role) const;
+  void serve_lane(UniqueFd connection);
+  void watch_lanes();
+  void serve_files(UniqueFd connection);
+  void serve_query(UniqueFd connection);
+  void finish(bool running);
+  void wait_for_forget();
+
+  Result<> make_slot();
+  Result<> take_address();
+  Result<> release_address();
+  Result<> restore();
+  Result<> fill_memory(const RestoreBody& body, pid_t init_pid);
+  static Result<> write_shared_objects(const RestoreBody& body, memory::EagerWriter& writer,
+                                       const std::map<uint32_t, pid_t>& pids);
+  Result<> resume();
+  void complete_memory();
+  Result<> discard();
+  Result<> discard_recorded();
+  void stop_receiving();
+
+  // Of a connection that the supervisor handed over, or of watch_lanes().
+  struct ConnectionThread {
+    std::thread thread;
+    std::shared_ptr<std::atomic<bool>> ended;
+  };
+
+  AgentConfig config_;
+  SessionDirectory session_;
+  std::unique_ptr<EventLog> events_;
+  std::optional<transfer::TlsIdentity> identity_;
+  Mailbox<migration::DestinationEvent> mailbox_;
+  migration::DestinationState state_;
+  Deadline timer_ = Deadline::never();
+  bool ended_ = false;
+  bool recovering_ = false;
+  std::atomic<bool> forgotten_ = false;
+
+  std::string source_name_;  // of the source's certificate; set before any other thread runs
+  UniqueFd container_lock_;
+  DestinationRecord record_;
+  nlohmann::json prepare_body_;
+  nlohmann::json address_body_;
+  Timeline timeline_;
+  std::atomic<double> resumed_ms_ = 0;
+
+  std::optional<DestinationPlace> place_;
+  std::optional<network::Gate> gate_;
+  std::optional<network::Announcer> announcer_;
+  std::optional<network::Parking> parking_;
+  std::unique_ptr<memory::PageStore> store_;
+  std::unique_ptr<transfer::LaneReceiver> lanes_;  // after their store
+  std::unique_ptr<memory::Pager> pager_;           // after its store
+  std::optional<criu::CriuProgram> criu_;
+  std::optional<criu::LazyPagesSocket> lazy_socket_;
+  std::unique_ptr<criu::Restore> restore_;
+  std::optional<criu::Restored> restored_;
+  std::thread completion_;
+  std::string completion_error_;  // written before `pages_placed` is posted
+
+  std::mutex connections_mutex_;  // guards the five below
+  RestoreBody restore_body_;      // the newest
+  std::vector<ConnectionThread> connection_threads_;
+  std::vector<transfer::TlsStream*> connection_streams_;
+  std::unique_ptr<transfer::TlsStream> query_;
+  bool receiving_ = true;
+  UniqueFd inbox_;
+  UniqueFd stop_;
+  std::thread inbox_thread_;
+  std::unique_ptr<PeerLink> link_;
+  EffectRunner effects_;  // last: its thread uses all of the above
+};
+
+// Answers one query about a session that has no worker, from what is recorded; `connection`: TLS not yet begun.
+Result<> answer_from_record(const AgentConfig& config, const std::string& session_id, UniqueFd connection);
+
+}  // namespace godwit::agent

@@ -1,0 +1,49 @@
+// What a source's `prepare` and `restore` carry besides their names.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "agent/container_description.h"
+#include "base/result.h"
+
+namespace godwit::agent {
+
+struct PrepareBody {
+  ContainerDescription container;
+  std::string from;                // what the source calls its node
+  uint64_t page_store_bytes = 0;   // RAM for pages that wait; 0: no limit but the machine's
+  std::vector<std::string> stdio;  // targets of the first process's descriptors 0, 1, 2
+};
+
+// Which of the pages sent belong to which process.
+struct RestoreBody {
+  struct Process {
+    uint32_t index = 0;
+    pid_t container_pid = 0;
+    bool zombie = false;  // no memory, nothing to restore
+  };
+  struct Mapping {
+    uint32_t process = 0;  // index
+    uint64_t start = 0;
+  };
+  struct Object {
+    uint32_t index = 0;
+    std::string path;
+    uint64_t pages = 0;
+    std::vector<Mapping> mappings;
+  };
+  std::vector<Process> processes;
+  std::vector<Object> objects;  // shared memory
+};
+
+// From a peer: everything is checked. Errors name the member.
+Result<PrepareBody> prepare_from_json(const nlohmann::json& json);
+Result<RestoreBody> restore_from_json(const nlohmann::json& json);
+
+}  // namespace godwit::agent

@@ -1,0 +1,234 @@
+#include "agent/source_copy.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "memory/page_store.h"
+#include "memory/tracker.h"
+#include "os/procfs.h"
+
+namespace godwit::agent {
+namespace {
+
+using nlohmann::json;
+
+constexpr auto progress_interval = std::chrono::milliseconds(100);
+// While the first copy of the files takes longer than that of memory, memory is kept fresh at this pace.
+constexpr auto idle_round_interval = std::chrono::milliseconds(300);
+
+memory::ConvergenceOptions convergence_options(const MigrateOptions& options) {
+  memory::ConvergenceOptions convergence;
+  if (options.iterations) convergence.rounds_max = static_cast<uint32_t>(*options.iterations);
+  if (options.freeze_time_ms) convergence.requested_freeze_ms = *options.freeze_time_ms;
+  return convergence;
+}
+
+}  // namespace
+
+SourceCopy::SourceCopy(const SourceContainer& container, const MigrateOptions& options, std::unique_ptr<LaneSink> lanes,
+                       std::unique_ptr<transfer::TlsStream> files_stream, memory::TrackerKind tracker, EventLog& events)
+    : container_(container),
+      options_(options),
+      events_(events),
+      lanes_(std::move(lanes)),
+      files_stream_(std::move(files_stream)),
+      memory_(container.freezer, {.tracker = tracker}) {}
+
+SourceCopy::~SourceCopy() {
+  stop();
+}
+
+Result<std::unique_ptr<SourceCopy>> SourceCopy::open(const SourceContainer& container, const MigrateOptions& options,
+                                                     std::unique_ptr<LaneSink> lanes,
+                                                     std::unique_ptr<transfer::TlsStream> files_stream,
+                                                     EventLog& events) {
+  const auto probes = memory::probe_trackers();
+  const memory::TrackerKind tracker = memory::best_tracker(probes);
+  if (tracker == memory::TrackerKind::none) {
+    for (const auto& probe : probes) {
+      if (!probe.works) log_info("dirty pages by {}: {}", memory::to_string(probe.kind), probe.reason);
+    }
+    events.note("this kernel cannot tell which pages change: all memory is copied while the container is frozen");
+  }
+  std::unique_ptr<SourceCopy> copy(
+      new SourceCopy(container, options, std::move(lanes), std::move(files_stream), tracker, events));
+  GODWIT_ASSIGN(copy->files_, files::FileSource::open(container.file_roots(), {}, *copy->files_stream_));
+  return copy;
+}
+
+void SourceCopy::stop() {
+  if (stopped_.exchange(true)) return;
+  lanes_->stop();
+  files_stream_->shutdown();
+}
+
+Result<> SourceCopy::check_running() const {
+  if (stopped_) return fail("the copying was stopped");
+  return {};
+}
+
+void SourceCopy::report_progress(uint64_t round, const std::stop_token& done) {
+  std::mutex mutex;
+  std::condition_variable_any ended;
+  std::unique_lock lock(mutex);
+  while (!ended.wait_for(lock, done, progress_interval, [] { return false; }) && !done.stop_requested()) {
+    events_.emit(ProgressEvent{.round = round,
+                               .bytes_sent = lanes_->sent_bytes_in_round(),
+                               .bytes_total = std::max(lanes_->submitted_bytes_in_round(),
+                                                       round == 1 ? container_.description.memory_bytes : 0)});
+  }
+}
+
+Result<memory::Decision> SourceCopy::run_round(memory::Convergence& policy, Deadline deadline) {
+  GODWIT_TRY(check_running());
+  const uint64_t number = totals().rounds + 1;
+  const auto began = Clock::now();
+  const uint64_t wire_before = lanes_->wire_bytes();
+  GODWIT_TRY(lanes_->begin_round(number));
+  std::jthread progress([&](const std::stop_token& done) { report_progress(number, done); });
+  auto report = memory_.run_round(*lanes_, deadline);
+  auto sent = report ? lanes_->end_round(deadline) : Result<>();
+  progress.request_stop();
+  progress.join();
+  if (!report) return std::unexpected(std::move(report.error()));
+  if (!sent) return std::unexpected(std::move(sent.error()));
+  const double seconds = elapsed_ms(began) / 1000;
+  const memory::RoundMeasure measure{.dirty_bytes = report->data_pages * memory::page_size_bytes,
+                                     .sent_bytes = lanes_->sent_bytes_in_round(),
+                                     .seconds = seconds};
+  const memory::Decision decision = policy.add(measure);
+  for (const std::string& warning : report->warnings) events_.note(warning);
+  events_.emit(RoundEvent{.round = number,
+                          .dirty_pages = report->data_pages,
+                          .bytes = measure.dirty_bytes,
+                          .wire_bytes = lanes_->wire_bytes() - wire_before,
+                          .seconds = seconds,
+                          .rate_bytes_per_s = seconds > 0 ? static_cast<double>(measure.sent_bytes) / seconds : 0,
+                          .predicted_pause_ms = decision.predicted_pause_ms});
+  const std::lock_guard lock(totals_mutex_);
+  totals_.rounds = number;
+  totals_.memory_bytes = (report->present_pages + report->shared.scanned_pages) * memory::page_size_bytes;
+  totals_.frozen_us = memory_.frozen_us();
+  return decision;
+}
+
+Result<std::vector<files::FileInUse>> SourceCopy::read_files_in_use() const {
+  GODWIT_ASSIGN(const std::vector<pid_t> pids, os::cgroup_processes(container_.freezer.directory()));
+  return files::files_in_use(pids);
+}
+
+Result<> SourceCopy::copy_files_once(Deadline deadline) {
+  const auto copy_all = [&]() -> Result<files::PassStats> {
+    GODWIT_ASSIGN(const std::vector<files::FileInUse> in_use, read_files_in_use());
+    return files_->first_pass(in_use, deadline);
+  };
+  GODWIT_ASSIGN(const files::PassStats pass, files_begun_ ? files_->next_pass(deadline) : copy_all());
+  files_begun_ = true;
+  log_info("files: pass {}: {} entries, {} bytes in {:.3f} s", pass.pass, pass.entries_sent, pass.bytes_sent,
+           pass.seconds);
+  const std::lock_guard lock(totals_mutex_);
+  files_wire_bytes_ += pass.wire_bytes;
+  return {};
+}
+
+Result<> SourceCopy::precopy(Deadline deadline) {
+  memory::Convergence policy(convergence_options(options_));
+  Result<> files_outcome;
+  std::atomic<bool> files_done = false;
+  std::thread files_thread([&] {
+    files_outcome = copy_files_once(deadline);
+    files_done = true;
+  });
+  Result<> outcome;
+  memory::Decision decision;
+  while (outcome && !(decision.stop && files_done)) {
+    if (decision.stop) std::this_thread::sleep_for(idle_round_interval);
+    if (auto round = run_round(policy, deadline)) {
+      decision = *round;
+    } else {
+      outcome = std::unexpected(std::move(round.error()));
+    }
+  }
+  if (!outcome) stop();  // ends the file copy too
+  files_thread.join();
+  GODWIT_TRY(outcome);
+  GODWIT_TRY(files_outcome);
+  if (decision.reason == memory::StopReason::not_converging) {
+    events_.note(
+        fmt::format("does not converge: memory changes as fast as it is sent ({:.0f} MB/s against {:.0f} MB/s); "
+                    "about {} MiB will be copied while the container is frozen",
+                    decision.dirty_bytes_per_second / 1e6, decision.send_bytes_per_second / 1e6,
+                    decision.predicted_dirty_bytes >> 20));
+  }
+  // What changed in files meanwhile; then memory once more, so that the freeze finds little of either.
+  GODWIT_TRY(copy_files_once(deadline));
+  GODWIT_TRY(run_round(policy, deadline));
+  return {};
+}
+
+Result<> SourceCopy::final_copy(Timeline& timeline, Deadline deadline,
+                                const std::function<void(std::vector<criu::SharedObjectId>)>& scanned) {
+  GODWIT_TRY(check_running());
+  Result<> files_outcome;
+  std::thread files_thread([&] {
+    const TimedStep step(timeline, "last files");
+    auto in_use = read_files_in_use();
+    auto pass = in_use ? files_->final_pass(*in_use, deadline) : std::unexpected(in_use.error());
+    if (!pass) {
+      files_outcome = std::unexpected(std::move(pass.error()));
+      return;
+    }
+    const std::lock_guard lock(totals_mutex_);
+    files_wire_bytes_ += pass->wire_bytes;
+  });
+  const auto copy_memory = [&]() -> Result<> {
+    const TimedStep step(timeline, "last pages");
+    GODWIT_TRY(lanes_->begin_round(totals().rounds + 1, true));
+    auto found = memory_.final_pass(*lanes_, deadline);
+    std::vector<criu::SharedObjectId> shared;
+    if (found) {
+      for (const memory::SharedObject& object : found->shared) {
+        shared.push_back({.device = object.identity.device, .inode = object.identity.inode});
+      }
+    }
+    scanned(std::move(shared));
+    if (!found) return std::unexpected(std::move(found.error()));
+    final_ = std::move(*found);
+    return lanes_->end_round(deadline);
+  };
+  auto memory_outcome = copy_memory();
+  files_thread.join();
+  GODWIT_TRY(memory_outcome);
+  return files_outcome;
+}
+
+json SourceCopy::final_description() const {
+  json processes = json::array();
+  json objects = json::array();
+  if (!final_) return json::object();
+  for (const memory::FinalProcess& process : final_->processes) {
+    processes.push_back({{"index", process.identity.index},
+                         {"container_pid", process.identity.container_pid},
+                         {"zombie", process.mappings.empty()}});
+  }
+  for (const memory::SharedObject& object : final_->shared) {
+    json mappings = json::array();
+    for (const memory::SharedMapping& mapping : object.mappings) {
+      mappings.push_back({{"process", mapping.process_index}, {"start", mapping.start}, {"offset", mapping.offset}});
+    }
+    objects.push_back({{"index", object.identity.index},
+                       {"path", object.identity.path},
+                       {"pages", object.held_pages},
+                       {"mappings", mappings}});
+  }
+  return {{"processes", processes}, {"objects", objects}};
+}
+
+CopyTotals SourceCopy::totals() const {
+  const std::lock_guard lock(totals_mutex_);
+  CopyTotals totals = totals_;
+  totals.wire_bytes = lanes_->wire_bytes() + files_wire_bytes_;
+  return totals;
+}
+
+}  // namespace godwit::agent

@@ -1,0 +1,370 @@
+#include "agent/source_worker.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "agent/json_fields.h"
+#include "base/log.h"
+#include "os/fd_passing.h"
+#include "os/file.h"
+
+namespace godwit::agent {
+namespace {
+
+using migration::MessageKind;
+using migration::SourceEffect;
+using migration::SourceEffectKind;
+using migration::SourceEvent;
+using migration::SourcePhase;
+using migration::SourceTimer;
+using nlohmann::json;
+
+constexpr auto prepare_time = std::chrono::seconds(30);
+constexpr auto freeze_time = std::chrono::seconds(10);
+constexpr auto ask_interval = std::chrono::milliseconds(1500);
+constexpr auto retry_interval = std::chrono::seconds(1);
+constexpr auto copy_time_default = std::chrono::minutes(60);
+
+std::optional<Phase> phase_to_show(SourcePhase phase) {
+  switch (phase) {
+    case SourcePhase::preparing:
+      return Phase::prepare;
+    case SourcePhase::precopy:
+    case SourcePhase::resuming:
+      return Phase::pre_copy;
+    case SourcePhase::freezing:
+    case SourcePhase::yielding:
+    case SourcePhase::dumping:
+      return Phase::freeze;
+    case SourcePhase::restoring:
+    case SourcePhase::recording:
+    case SourcePhase::given_away:
+      return Phase::restore;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+SourceWorker::~SourceWorker() {
+  if (stop_) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(stop_.get(), &one, sizeof one);
+  }
+  if (inbox_thread_.joinable()) inbox_thread_.join();
+  if (link_) link_->stop();
+  effects_.disown();
+  effects_.wait();
+}
+
+Result<> SourceWorker::migrate(const MigrateRequest& request) {
+  request_ = request;
+  const double limit_ms =
+      request.options.deadline_ms.value_or(std::chrono::duration<double, std::milli>(copy_time_default).count());
+  copy_deadline_ = Deadline::at(
+      began_ + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::milli>(limit_ms)));
+  GODWIT_ASSIGN(inbox_, os::listen_seqpacket(session_.path("worker.sock")));
+  stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+  if (!stop_) return fail_errno("eventfd");
+  events_->emit(SessionEvent{.session = session_.id(),
+                             .container = request.container,
+                             .from = config_.node_name,
+                             .to = request.to_name.empty() ? request.to : request.to_name});
+  inbox_thread_ = std::thread([this] { watch_for_cancel(); });
+  drive({.kind = Kind::start});
+  return {};
+}
+
+Result<> SourceWorker::recover(const std::optional<SourceRecord>& record) {
+  if (!record) {  // it died before it touched anything
+    state_.reason = "the agent of the source was restarted";
+    finish(false, false);
+    return {};
+  }
+  record_ = *record;
+  GODWIT_ASSIGN(container_lock_, lock_container(record->container, Deadline::after(milliseconds(0))));
+  request_.container = record->container;
+  request_.to = record->peer_address;
+  state_.epoch = record->epoch;
+  auto hold = SourceHold::open(record_);
+  if (!hold && !os::exists(fmt::format("/proc/{}", record_.init_pid))) {
+    // The container is gone: nothing to thaw, nothing that a refusal could give back.
+    GODWIT_TRY(remove_container_place(config_, record_.container));
+    state_.reason = "the container ended while no agent was there";
+    finish(false, true);
+    return {};
+  }
+  if (!hold) return std::unexpected(std::move(hold.error()));
+  hold_.emplace(std::move(*hold));
+  drive({.kind = record->given_away ? Kind::restarted_given_away : Kind::restarted});
+  return {};
+}
+
+void SourceWorker::drive(SourceEvent first) {
+  mailbox_.post(std::move(first));
+  while (!ended_) {
+    std::optional<SourceEvent> event = mailbox_.take(timer_);
+    if (!event) {
+      timer_ = Deadline::never();
+      event = SourceEvent{.kind = Kind::timer};
+    }
+    const auto next = migration::step(state_, *event);
+    log_debug("source: {} + {} -> {}", phase_name(state_.phase), event_name(event->kind), phase_name(next.state.phase));
+    if (next.state.reason != state_.reason) log_info("source: {}", next.state.reason);
+    state_ = next.state;
+    announce_phase();
+    for (const SourceEffect& effect : next.effects) execute(effect);
+  }
+}
+
+void SourceWorker::announce_phase() {
+  const std::optional<Phase> phase = phase_to_show(state_.phase);
+  if (!phase || phase == shown_phase_) return;
+  shown_phase_ = phase;
+  events_->phase(*phase);
+}
+
+// An effect's outcome becomes an event, unless the machine has gone on to another effect meanwhile.
+void SourceWorker::run_effect(Kind done, std::function<Result<>()> effect) {
+  effects_.run([this, done, effect = std::move(effect)](const EffectRunner::Current& current) {
+    const auto outcome = effect();
+    if (!outcome) log_warning("{}", outcome.error().message);
+    if (!current()) return;
+    if (outcome) {
+      mailbox_.post({.kind = done, .epoch = state_.epoch});
+    } else {
+      const Kind kind = criu::retryable(outcome.error()) ? Kind::failed_transient : Kind::failed;
+      mailbox_.post({.kind = kind, .reason = outcome.error().message});
+    }
+  });
+}
+
+void SourceWorker::execute(const SourceEffect& effect) {
+  switch (effect.kind) {
+    case SourceEffectKind::prepare:
+      // Its good end is the destination's `prepared`.
+      effects_.run([this](const EffectRunner::Current& current) {
+        const auto prepared = prepare();
+        if (!prepared && current()) mailbox_.post({.kind = Kind::failed, .reason = prepared.error().message});
+      });
+      break;
+    case SourceEffectKind::copy:
+      run_effect(Kind::converged, [this] { return copy(); });
+      break;
+    case SourceEffectKind::stop_copy:
+      effects_.disown();
+      if (copy_) copy_->stop();
+      break;
+    case SourceEffectKind::freeze:
+      run_effect(Kind::frozen, [this]() -> Result<> {
+        timeline_.begin();
+        const TimedStep step(timeline_, "freeze");
+        GODWIT_TRY(hold_->freeze(Deadline::after(freeze_time)));
+        auto neighbours = hold_->neighbours();
+        if (!neighbours) log_warning("{}", neighbours.error().message);
+        neighbours_ = neighbours.value_or(std::vector<network::Neighbour>{});
+        return {};
+      });
+      break;
+    case SourceEffectKind::dump:
+      run_effect(Kind::dumped, [this] { return dump(); });
+      break;
+    case SourceEffectKind::record_given_away:
+      run_effect(Kind::recorded, [this] {
+        record_.given_away = true;
+        record_.epoch = state_.epoch;
+        return session_.write_record(to_json(record_));
+      });
+      break;
+    case SourceEffectKind::send:
+      send(effect.message);
+      break;
+    case SourceEffectKind::query:
+      effects_.run([this](const EffectRunner::Current&) {
+        if (auto asked = query(); !asked) log_info("no answer yet: {}", asked.error().message);
+      });
+      break;
+    case SourceEffectKind::kill_copy:
+      run_effect(Kind::killed, [this] {
+        forget_copy();
+        return hold_->end(config_);
+      });
+      break;
+    case SourceEffectKind::roll_back:
+      run_effect(Kind::rolled_back, [this]() -> Result<> {
+        forget_copy();
+        return hold_ ? hold_->let_go(Deadline::after(freeze_time)) : Result<>();
+      });
+      break;
+    case SourceEffectKind::resume_copy:
+      run_effect(Kind::rolled_back, [this] {
+        dump_.reset();
+        return hold_->let_go(Deadline::after(freeze_time));
+      });
+      break;
+    case SourceEffectKind::start_timer:
+      start_timer(effect.timer);
+      break;
+    case SourceEffectKind::stop_timer:
+      timer_ = Deadline::never();
+      break;
+    case SourceEffectKind::too_late:
+      events_->note("too late to cancel: the container has been handed over");
+      break;
+    case SourceEffectKind::finish_moved:
+      finish(true, false);
+      break;
+    case SourceEffectKind::finish_stayed:
+      finish(false, false);
+      break;
+    case SourceEffectKind::finish_lost:
+      finish(false, true);
+      break;
+  }
+}
+
+void SourceWorker::send(MessageKind kind) {
+  if (!link_) return;
+  json body;
+  if (kind == MessageKind::take_address) {
+    address_asked_ = Clock::now();
+    body["neighbours"] = to_json(neighbours_);
+  }
+  if (kind == MessageKind::restore) body = copy_->final_description();
+  link_->send({.message = {.kind = kind, .epoch = state_.epoch}, .body = std::move(body)});
+}
+
+// Lets go of the pages and files under way; their totals are still wanted.
+void SourceWorker::forget_copy() {
+  if (copy_) copy_totals_ = copy_->totals();
+  copy_.reset();
+  dump_.reset();
+}
+
+void SourceWorker::start_timer(SourceTimer timer) {
+  switch (timer) {
+    case SourceTimer::prepare:
+      timer_ = Deadline::after(prepare_time).sooner(copy_deadline_);
+      break;
+    case SourceTimer::copy:
+      timer_ = copy_deadline_;
+      break;
+    case SourceTimer::freeze:
+      timer_ = Deadline::after(freeze_time);
+      break;
+    case SourceTimer::ask:
+      timer_ = Deadline::after(ask_interval);
+      break;
+    case SourceTimer::retry:
+      timer_ = Deadline::after(retry_interval);
+      break;
+  }
+}
+
+// The operator cancels over the command line's connection, or by `godwit cancel` through the supervisor.
+void SourceWorker::watch_for_cancel() {
+  bool command_line = events_->command_line() >= 0;
+  for (;;) {
+    pollfd ready[3] = {
+        {stop_.get(), POLLIN, 0}, {inbox_.get(), POLLIN, 0}, {command_line ? events_->command_line() : -1, POLLIN, 0}};
+    if (::poll(ready, 3, -1) < 0 && errno != EINTR) return;
+    if (ready[0].revents != 0) return;
+    if (ready[1].revents != 0) {
+      const UniqueFd caller(::accept4(inbox_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const auto word = os::receive_message(caller.get(), Deadline::after(std::chrono::seconds(1)));
+      if (word && word->text == "cancel") mailbox_.post({.kind = Kind::cancel, .reason = "cancelled by the operator"});
+    }
+    if (ready[2].revents != 0) {
+      char text[256];
+      const ssize_t got = ::recv(events_->command_line(), text, sizeof text, MSG_DONTWAIT);
+      // A line that asks to cancel; its mere end does not (the operator's terminal may have been closed).
+      if (got > 0) mailbox_.post({.kind = Kind::cancel, .reason = "cancelled by the operator"});
+      if (got <= 0) command_line = false;
+    }
+  }
+}
+
+// Comes from the link's thread, or from a query's.
+void SourceWorker::on_message(const PeerMessage& message) {
+  const std::lock_guard lock(message_mutex_);
+  SourceEvent event{
+      .kind = Kind::start, .epoch = message.message.epoch, .reason = optional_text(message.body, "reason")};
+  switch (message.message.kind) {
+    case MessageKind::prepared:
+      // Once: the record is read by other threads from then on.
+      if (std::exchange(prepared_, true)) return;
+      record_.peer_memory_id = optional_text(message.body, "memory_id");
+      event.kind = Kind::prepared;
+      break;
+    case MessageKind::address_taken:
+      timeline_.add("address to the destination", address_asked_);
+      event.kind = Kind::address_taken;
+      break;
+    case MessageKind::ready:
+      event.kind = Kind::ready;
+      break;
+    case MessageKind::running:
+      on_running(message);
+      event.kind = Kind::running;
+      break;
+    case MessageKind::refused:
+      event.kind = Kind::refused;
+      if (!event.reason.empty()) event.reason = "destination: " + event.reason;
+      break;
+    default:
+      return;
+  }
+  mailbox_.post(std::move(event));
+}
+
+// The two clocks are not compared: the destination counts from when it was asked for the address, we know when we
+// asked.
+void SourceWorker::on_running(const PeerMessage& message) {
+  if (!message.body.contains("resumed_ms") || std::exchange(resumed_, true)) return;
+  const double asked_ms = elapsed_ms(timeline_.zero(), address_asked_);
+  pause_ms_ = asked_ms + optional_number(message.body, "resumed_ms");
+  TimelineEvent timeline{.steps = timeline_.steps()};
+  for (const json& step : message.body.value("steps", json::array())) {
+    if (timeline.steps.size() >= timeline_steps_max) break;
+    timeline.steps.push_back({.name = optional_text(step, "name"),
+                              .start_ms = optional_number(step, "start_ms") + asked_ms,
+                              .duration_ms = optional_number(step, "ms")});
+  }
+  std::sort(timeline.steps.begin(), timeline.steps.end(),
+            [](const TimelineStep& a, const TimelineStep& b) { return a.start_ms < b.start_ms; });
+  events_->emit(timeline);
+}
+
+void SourceWorker::finish(bool moved, bool lost) {
+  ResultEvent result{.ok = moved,
+                     .session = session_.id(),
+                     .container = request_.container,
+                     .from = config_.node_name,
+                     .to = request_.to_name.empty() ? request_.to : request_.to_name,
+                     .pause_ms = pause_ms_,
+                     .rolled_back = !moved && !lost && state_.was_frozen,
+                     .reason = state_.reason};
+  result.memory_bytes = copy_totals_.memory_bytes;
+  result.bytes_on_wire = copy_totals_.wire_bytes;
+  result.rounds = copy_totals_.rounds;
+  result.frozen_during_precopy_ms = copy_totals_.frozen_us / 1000;
+  events_->phase(moved ? Phase::complete : Phase::failed);
+  if (auto written = session_.write_result(result); !written) log_error("{}", written.error().message);
+  for (const Result<>& removed : {session_.remove_working_files(), session_.remove_record()}) {
+    if (!removed) log_warning("{}", removed.error().message);
+  }
+  events_->emit(result);
+  ended_ = true;
+  // A destination's late announcement may have been heard after ours.
+  for (const int wait_ms : {100, 300, 600}) {
+    if (moved || lost || !hold_) break;
+    std::this_thread::sleep_for(milliseconds(wait_ms));
+    if (auto announced = hold_->announce(); !announced) log_warning("{}", announced.error().message);
+  }
+}
+
+}  // namespace godwit::agent

@@ -1,0 +1,98 @@
+// One session's source: drives the source machine, executes its effects on a real container.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "agent/config.h"
+#include "agent/container_lock.h"
+#include "agent/effect_runner.h"
+#include "agent/event_log.h"
+#include "agent/lane_sink.h"
+#include "agent/mailbox.h"
+#include "agent/peer_link.h"
+#include "agent/requests.h"
+#include "agent/session_directory.h"
+#include "agent/source_container.h"
+#include "agent/source_copy.h"
+#include "agent/source_hold.h"
+#include "agent/source_record.h"
+#include "agent/timeline.h"
+#include "criu/dump.h"
+#include "migration/source_machine.h"
+
+namespace godwit::agent {
+
+// Owned by main() of a worker process. run() drives the machine on the calling thread; effects run one at a time on a
+// thread of EffectRunner, the link and the inbox post into the mailbox from theirs.
+class SourceWorker {
+ public:
+  // `request` is empty in a recovery, `record` otherwise.
+  SourceWorker(AgentConfig config, SessionDirectory session, std::unique_ptr<EventLog> events)
+      : config_(std::move(config)), session_(std::move(session)), events_(std::move(events)) {}
+  ~SourceWorker();
+
+  // From the request to the end of the session.
+  Result<> migrate(const MigrateRequest& request);
+  // Finishes what a dead worker left. `record`: what it wrote, if it came to that.
+  Result<> recover(const std::optional<SourceRecord>& record);
+
+ private:
+  using Kind = migration::SourceEventKind;
+
+  void drive(migration::SourceEvent first);
+  void execute(const migration::SourceEffect& effect);
+  void run_effect(Kind done, std::function<Result<>()> effect);
+  void send(migration::MessageKind kind);
+  void start_timer(migration::SourceTimer timer);
+  void on_message(const PeerMessage& message);
+  void on_running(const PeerMessage& message);
+  void watch_for_cancel();
+  void announce_phase();
+  void finish(bool moved, bool lost);
+
+  Result<> prepare();
+  Result<> copy();
+  Result<> dump();
+  Result<> query();
+  Result<> connect_copy();
+  void forget_copy();
+
+  AgentConfig config_;
+  SessionDirectory session_;
+  std::unique_ptr<EventLog> events_;
+  MigrateRequest request_;
+  Mailbox<migration::SourceEvent> mailbox_;
+  migration::SourceState state_;
+  Clock::time_point began_ = Clock::now();
+  Deadline copy_deadline_ = Deadline::never();
+  Deadline timer_ = Deadline::never();
+  bool ended_ = false;
+
+  UniqueFd container_lock_;  // until the process ends
+  SourceRecord record_;
+  std::mutex message_mutex_;  // guards the two below
+  bool prepared_ = false;
+  bool resumed_ = false;
+  std::optional<SourceContainer> container_;
+  std::optional<SourceHold> hold_;
+  std::optional<criu::CriuProgram> criu_;
+  std::optional<criu::Dump> dump_;
+  std::vector<network::Neighbour> neighbours_;
+  std::unique_ptr<PeerLink> link_;
+  std::unique_ptr<SourceCopy> copy_;
+  CopyTotals copy_totals_;
+  Timeline timeline_;
+  Clock::time_point address_asked_;
+  double pause_ms_ = 0;
+  std::optional<Phase> shown_phase_;
+  UniqueFd inbox_;
+  UniqueFd stop_;
+  std::thread inbox_thread_;
+  EffectRunner effects_;  // last: its thread uses all of the above
+};
+
+}  // namespace godwit::agent

@@ -1,0 +1,219 @@
+// Gate, parking, announcement and slots on a real bridge, in a network namespace of the test's own.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/deadline.h"
+#include "network/announce.h"
+#include "network/gate.h"
+#include "network/interface_config.h"
+#include "network/namespace_socket.h"
+#include "network/parking.h"
+#include "network/slot.h"
+#include "os/file.h"
+#include "os/subprocess.h"
+
+namespace godwit::network {
+namespace {
+
+constexpr const char* moved_address = "10.99.0.7";
+constexpr uint16_t port = 4000;
+
+void ip(std::vector<std::string> words) {
+  words.insert(words.begin(), "ip");
+  const auto done = os::run_checked({.argv = words}, Deadline::after(std::chrono::seconds(10)));
+  ASSERT_TRUE(done.has_value()) << done.error().message;
+}
+
+InterfaceConfig moved_interface() {
+  return {.name = "eth0",
+          .mac = "02:00:0a:63:00:07",
+          .mtu = 1400,
+          .addresses = {"10.99.0.7/16"},
+          .routes = {"default via 10.99.0.1", "10.50.0.0/16 via 10.99.0.2 metric 7"},
+          .bridge = "br0"};
+}
+
+// The test process is the "node": it has br0 with 10.99.0.1, from which it sends; two slots with the same address.
+class NetworkRoot : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    ASSERT_EQ(unshare(CLONE_NEWNET | CLONE_NEWNS), 0) << "needs root";
+    ASSERT_EQ(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    ASSERT_EQ(mount("tmpfs", "/run", "tmpfs", 0, nullptr), 0);
+    // /sys must show this namespace's interfaces.
+    ASSERT_EQ(mount("sysfs", "/sys", "sysfs", 0, nullptr), 0);
+    ip({"link", "set", "lo", "up"});
+    ip({"link", "add", "br0", "type", "bridge"});
+    ip({"addr", "add", "10.99.0.1/16", "dev", "br0"});
+    ip({"link", "set", "br0", "up"});
+  }
+
+  void SetUp() override {
+    for (const char* name : {"source", "destination"}) {
+      const auto made = make_slot(name, moved_interface());
+      ASSERT_TRUE(made.has_value()) << made.error().message;
+    }
+    auto source_gate = Gate::open(slot_netns_path("source"), "eth0");
+    ASSERT_TRUE(source_gate.has_value()) << source_gate.error().message;
+    source_.emplace(std::move(*source_gate));
+    auto destination_gate = Gate::open(slot_netns_path("destination"), "eth0");
+    ASSERT_TRUE(destination_gate.has_value()) << destination_gate.error().message;
+    destination_.emplace(std::move(*destination_gate));
+    ASSERT_TRUE(source_->open_outgoing().has_value());
+    at_source_ = receiver("source");
+    at_destination_ = receiver("destination");
+    client_ = UniqueFd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  }
+
+  void TearDown() override {
+    for (const char* name : {"source", "destination"}) {
+      const auto removed = remove_slot(name);
+      EXPECT_TRUE(removed.has_value()) << removed.error().message;
+    }
+    // Only br0 and the loopback may be left.
+    const std::vector<std::string> links = os::list_directory("/sys/class/net").value();
+    EXPECT_TRUE(
+        std::none_of(links.begin(), links.end(), [](const std::string& name) { return name.starts_with("gw"); }));
+  }
+
+  static UniqueFd receiver(const char* slot) {
+    auto fd = socket_in(slot_netns_path(slot), AF_INET, SOCK_DGRAM, 0);
+    sockaddr_in where{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {INADDR_ANY}, .sin_zero = {}};
+    EXPECT_EQ(bind(fd->get(), reinterpret_cast<sockaddr*>(&where), sizeof where), 0);
+    return std::move(*fd);
+  }
+
+  void send(const std::string& text) const {
+    sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {}, .sin_zero = {}};
+    inet_pton(AF_INET, moved_address, &to.sin_addr);
+    EXPECT_EQ(sendto(client_.get(), text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof to),
+              static_cast<ssize_t>(text.size()));
+  }
+
+  // The next datagram within `wait_ms`, "" if none.
+  static std::string next(const UniqueFd& fd, int wait_ms = 300) {
+    pollfd ready{fd.get(), POLLIN, 0};
+    if (poll(&ready, 1, wait_ms) != 1) return "";
+    char buffer[256];
+    const ssize_t got = recv(fd.get(), buffer, sizeof buffer, 0);
+    return got < 0 ? "" : std::string(buffer, static_cast<size_t>(got));
+  }
+
+  std::optional<Gate> source_;
+  std::optional<Gate> destination_;
+  UniqueFd at_source_;
+  UniqueFd at_destination_;
+  UniqueFd client_;
+};
+
+TEST_F(NetworkRoot, ASlotIsSilentUntilItsGateOpens) {
+  send("one");
+  EXPECT_EQ(next(at_source_), "one") << "both slots have the address, only the source may answer for it";
+  EXPECT_EQ(next(at_destination_, 50), "");
+}
+
+TEST_F(NetworkRoot, PacketsAreParkedAtTheDestinationAndReleasedInOrder) {
+  send("before");
+  ASSERT_EQ(next(at_source_), "before");
+  auto parking = Parking::open(slot_netns_path("destination"), "eth0");
+  ASSERT_TRUE(parking.has_value()) << parking.error().message;
+  auto announcer = Announcer::open(slot_netns_path("destination"), "eth0", moved_interface().addresses);
+  ASSERT_TRUE(announcer.has_value()) << announcer.error().message;
+
+  ASSERT_TRUE(source_->close_outgoing().has_value());
+  ASSERT_TRUE(announcer->send().has_value());
+  ASSERT_TRUE(source_->close_incoming().has_value());
+  for (int i = 0; i < 200; ++i) send("parked " + std::to_string(i));
+  EXPECT_EQ(next(at_source_, 50), "");
+  EXPECT_EQ(next(at_destination_, 50), "") << "not before the release";
+
+  ASSERT_TRUE(destination_->open_outgoing().has_value());
+  const auto released = parking->release();
+  ASSERT_TRUE(released.has_value()) << released.error().message;
+  EXPECT_EQ(*released, 200U);
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(next(at_destination_), "parked " + std::to_string(i));
+  send("after");
+  EXPECT_EQ(next(at_destination_), "after") << "packets pass at once after the release";
+  ASSERT_TRUE(parking->remove_rule().has_value());
+  send("without rule");
+  EXPECT_EQ(next(at_destination_), "without rule");
+}
+
+TEST_F(NetworkRoot, TheAddressGoesBackWhenTheSourceAnnouncesAgain) {
+  send("one");
+  ASSERT_EQ(next(at_source_), "one");
+  auto at_destination = Announcer::open(slot_netns_path("destination"), "eth0", moved_interface().addresses);
+  auto at_source = Announcer::open(slot_netns_path("source"), "eth0", moved_interface().addresses);
+  ASSERT_TRUE(at_destination.has_value() && at_source.has_value());
+  ASSERT_TRUE(source_->close_outgoing().has_value());
+  ASSERT_TRUE(at_destination->send().has_value());
+  ASSERT_TRUE(source_->close_incoming().has_value());
+  send("two");
+  EXPECT_EQ(next(at_destination_), "two");
+  // Rolled back:
+  ASSERT_TRUE(source_->open_incoming().has_value());
+  ASSERT_TRUE(source_->open_outgoing().has_value());
+  ASSERT_TRUE(source_->open_outgoing().has_value()) << "opening an open gate is no error";
+  ASSERT_TRUE(at_source->send().has_value());
+  send("three");
+  EXPECT_EQ(next(at_source_), "three");
+}
+
+TEST_F(NetworkRoot, ClosingTheGateIsQuick) {
+  std::vector<double> times_ms;
+  for (int i = 0; i < 21; ++i) {
+    const auto start = Clock::now();
+    ASSERT_TRUE(source_->close_outgoing().has_value());
+    ASSERT_TRUE(source_->close_incoming().has_value());
+    times_ms.push_back(elapsed_ms(start));
+    ASSERT_TRUE(source_->open_incoming().has_value());
+    ASSERT_TRUE(source_->open_outgoing().has_value());
+  }
+  std::sort(times_ms.begin(), times_ms.end());
+  std::printf("close both directions: median %.2f ms\n", times_ms[10]);
+  RecordProperty("close_both_directions_median_ms", std::to_string(times_ms[10]));
+  EXPECT_LT(times_ms[10], 25) << "a retransmission timer is 200 ms; this is only a part of the pause";
+}
+
+TEST_F(NetworkRoot, InterfaceReadFromOneSlotMakesTheSameInterfaceInAnother) {
+  const auto read = read_interface(slot_netns_path("source"));
+  ASSERT_TRUE(read.has_value()) << read.error().message;
+  EXPECT_EQ(*read, moved_interface());
+  EXPECT_EQ(interface_from_json(to_json(*read)).value(), *read);
+}
+
+TEST_F(NetworkRoot, BadConfigurationIsRefusedAndLeavesNothing) {
+  InterfaceConfig config = moved_interface();
+  config.bridge = "nobridge";
+  EXPECT_NE(make_slot("third", config).error().message.find("no bridge 'nobridge'"), std::string::npos);
+  config = moved_interface();
+  config.routes = {"not-a-route via nowhere"};
+  EXPECT_FALSE(make_slot("third", config).has_value());
+  EXPECT_FALSE(os::exists(slot_netns_path("third")));
+  for (const char* field : {"name", "mac", "bridge"}) {
+    nlohmann::json hostile = to_json(moved_interface());
+    hostile[field] = "x; reboot";
+    EXPECT_FALSE(interface_from_json(hostile).has_value()) << field;
+  }
+  nlohmann::json hostile = to_json(moved_interface());
+  hostile["routes"] = {"--netns other"};
+  EXPECT_FALSE(interface_from_json(hostile).has_value());
+}
+
+TEST_F(NetworkRoot, AnnouncementsAreWellFormed) {
+  const auto v6 = announcement_frames("fd00::7/64", {2, 0, 0, 0, 0, 7});
+  ASSERT_TRUE(v6.has_value());
+  ASSERT_EQ(v6->size(), 1U);
+  EXPECT_EQ(v6->front().size(), 14U + 40U + 32U);
+  EXPECT_FALSE(announcement_frames("not an address", {}).has_value());
+}
+
+}  // namespace
+}  // namespace godwit::network

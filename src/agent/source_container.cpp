@@ -9,6 +9,7 @@
 
 #include "agent/preflight.h"
 #include "base/log.h"
+#include "criu/restore.h"
 #include "network/slot.h"
 #include "os/file.h"
 #include "os/mountinfo.h"
@@ -200,6 +201,7 @@ Result<> remove_container(const AgentConfig& config, const std::string& name, co
     if (deadline.expired()) return fail("{} processes of container '{}' do not end", left->size(), name);
     ::usleep(2000);
   }
+  criu::unmount_restore_root(config.runc_root, name);
   GODWIT_ASSIGN(const os::Output deleted,
                 os::run({.argv = {"runc", "--root", config.runc_root, "delete", "--force", name}}, deadline));
   if (deleted.status != 0) return fail("runc delete {}: {}", name, deleted.text);
@@ -208,7 +210,7 @@ Result<> remove_container(const AgentConfig& config, const std::string& name, co
 
 Result<> end_by_name(const AgentConfig& config, const std::string& name) {
   const auto state = runc_state(config, name);
-  if (!state) return {};
+  if (!state) return criu::remove_runc_state(config.runc_root, name);  // left by a restore that did not come far
   const auto init_pid = state->value("pid", 0);
   if (init_pid > 0) {
     if (auto freezer = os::CgroupFreezer::of_process(init_pid)) {

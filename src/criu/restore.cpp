@@ -45,6 +45,10 @@ Result<> evict(pid_t criu, pid_t container_init) {
   return fail("our own freezer cgroup is not to be seen");
 }
 
+std::string runc_state_directory(const std::string& runc_root, const std::string& container_id) {
+  return (runc_root.empty() ? "/run/runc" : runc_root) + "/" + container_id;
+}
+
 std::string last_line(const std::string& path) {
   auto text = os::read_file(path);
   if (!text) return {};
@@ -53,6 +57,16 @@ std::string last_line(const std::string& path) {
 }
 
 }  // namespace
+
+void unmount_restore_root(const std::string& runc_root, const std::string& container_id) {
+  const std::string root = runc_state_directory(runc_root, container_id) + "/criu-root";
+  for (int layer = 0; layer < 8 && ::umount2(root.c_str(), MNT_DETACH) == 0; ++layer) continue;
+}
+
+Result<> remove_runc_state(const std::string& runc_root, const std::string& container_id) {
+  unmount_restore_root(runc_root, container_id);
+  return os::remove_tree(runc_state_directory(runc_root, container_id));
+}
 
 Result<std::unique_ptr<Restore>> Restore::prepare(const CriuProgram& criu, RestorePlace place, Deadline deadline) {
   GODWIT_ASSIGN(StandIn stand_in, StandIn::make(criu, place.work_dir + "/stand-in"));
@@ -217,6 +231,7 @@ Result<> Restore::finish(Deadline deadline) {
   GODWIT_ASSIGN(const int status, runc_->wait(deadline));
   runc_.reset();
   if (status != 0) return std::unexpected(describe({fmt::format("runc restore ended with status {}", status), 0}));
+  unmount_restore_root(place_.runc_root, place_.container_id);
   return {};
 }
 
@@ -247,13 +262,9 @@ Result<> Restore::discard(Deadline deadline) {
   std::vector<std::string> command = runc_command();
   command.insert(command.end(), {"delete", "--force", place_.container_id});
   GODWIT_ASSIGN(const os::Output output, os::run({.argv = command}, deadline));
-  const std::string state = (place_.runc_root.empty() ? "/run/runc" : place_.runc_root) + "/" + place_.container_id;
-  if (os::exists(state)) {
-    // A runc that ended before it wrote its state, or whose criu failed, leaves a directory that no runc knows.
-    ::umount2((state + "/criu-root").c_str(), MNT_DETACH);
-    GODWIT_TRY(os::remove_tree(state));
-  }
-  if (os::exists(state)) return fail("runc delete left {}: {}", state, output.text);
+  // A runc that ended before it wrote its state, or whose criu failed, leaves a directory that no runc knows.
+  if (auto removed = remove_runc_state(place_.runc_root, place_.container_id); !removed)
+    return std::unexpected(std::move(removed).error().context("after runc delete, which said: " + output.text));
   discarded_ = true;
   return {};
 }

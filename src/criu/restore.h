@@ -33,6 +33,11 @@
 
 namespace godwit::criu {
 
+// runc leaves the mount that it restores on: it sees one, but the root that was mounted meanwhile made it two.
+void unmount_restore_root(const std::string& runc_root, const std::string& container_id);
+// Removes all that runc has written down of a container that does not live. Can be repeated.
+Result<> remove_runc_state(const std::string& runc_root, const std::string& container_id);
+
 struct RestorePlace {
   std::string container_id;
   std::string bundle;      // with a config.json that names a network namespace by path

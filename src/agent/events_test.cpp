@@ -196,7 +196,7 @@ TEST(Requests, MalformedLinesAreRefusedWithTheReason) {
       {R"({"verb":"migrate","to":"x"})", "'container' is missing"},
       {R"({"verb":"migrate","container":"","to":"x"})", "'container' is empty"},
       {R"({"verb":"migrate","container":"c","to":"x","options":[]})", "options: is not an object"},
-      {R"({"verb":"migrate","container":"c","to":"x","options":{"lanes":0}})", "'lanes' is 0, not in 1 to 64"},
+      {R"({"verb":"migrate","container":"c","to":"x","options":{"lanes":0}})", "'lanes' is 0, not in 1 to 16"},
       {R"({"verb":"migrate","container":"c","to":"x","options":{"lanes":"4"}})", "'lanes' is not a whole number"},
       {R"({"verb":"migrate","container":"c","to":"x","options":{"deadline_ms":-4}})", "'deadline_ms' is out of range"},
       {R"({"verb":"cancel"})", "'session' is missing"},

@@ -47,9 +47,9 @@ class CriuProgram {
   [[nodiscard]] static Result<> wait_loaded(Swrk& swrk, Deadline deadline);
 
   [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] const std::string& shim() const { return shim_; }        // libgodwit-shim.so
+  [[nodiscard]] const std::string& shim() const { return shim_; }          // libgodwit-shim.so
   [[nodiscard]] const std::string& stand_in() const { return stand_in_; }  // godwit-criu
-  [[nodiscard]] std::string version() const;                             // "4.2.1"
+  [[nodiscard]] std::string version() const;                               // "4.2.1"
 
  private:
   CriuProgram() = default;

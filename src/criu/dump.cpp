@@ -65,7 +65,7 @@ Result<DumpReport> Dump::run(const DumpRequest& request, const os::CgroupFreezer
   const Clock::time_point started = Clock::now();
   DumpReport report;
   auto done = send_request(request, freezer);
-  if (done) done = converse(report, started, deadline, on_written);
+  if (done) done = converse(freezer, report, started, deadline, on_written);
   if (done) {
     swrk_.socket.reset();
     if (auto status = swrk_.process.wait(deadline); !status) done = std::unexpected(std::move(status).error());
@@ -107,8 +107,8 @@ Result<> Dump::send_request(const DumpRequest& request, const os::CgroupFreezer&
   return send_packet(swrk_.socket.get(), encode_request(RequestType::dump, options));
 }
 
-Result<> Dump::converse(DumpReport& report, Clock::time_point started, Deadline deadline,
-                        const std::function<void()>& on_written) {
+Result<> Dump::converse(const os::CgroupFreezer& freezer, DumpReport& report, Clock::time_point started,
+                        Deadline deadline, const std::function<void()>& on_written) {
   for (;;) {
     GODWIT_ASSIGN(const std::string packet, receive_packet(swrk_.socket.get(), deadline));
     GODWIT_ASSIGN(const Response response, decode_response(packet));
@@ -119,6 +119,9 @@ Result<> Dump::converse(DumpReport& report, Clock::time_point started, Deadline 
     if (response.stage == "query-ext-files") report.seized_ms = elapsed_ms(started);
     if (response.stage == "post-dump") {
       report.written_ms = elapsed_ms(started);
+      // criu has thawed them to work on them, and still holds them. If it died now they would run, and find their TCP
+      // sockets in repair mode.
+      GODWIT_TRY(freezer.begin_freeze());
       if (on_written) on_written();
     }
     GODWIT_TRY(send_packet(swrk_.socket.get(), encode_notify_answer(true)));

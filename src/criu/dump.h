@@ -1,8 +1,8 @@
 // Saving everything of a container but the contents of its memory and files: `criu dump`, driven directly.
 //
 // The container is held by its freezer cgroup before, during and after: its owner freezes it, criu seizes the tasks,
-// lifts the freeze (traced tasks stay stopped), dumps, and writes the freeze back before it lets them go. No instruction
-// of the container runs in between. The owner thaws it, whether the dump succeeded or not.
+// lifts the freeze (traced tasks stay stopped), dumps, and writes the freeze back before it lets them go. No
+// instruction of the container runs in between. The owner thaws it, whether the dump succeeded or not.
 //
 // criu runs inside the container's network namespace, which is therefore none of its business: addresses, routes and
 // conntrack entries are neither saved nor restored.
@@ -74,7 +74,7 @@ class Dump {
         work_dir_(std::move(work_dir)),
         swrk_(std::move(swrk)) {}
   Result<> send_request(const DumpRequest& request, const os::CgroupFreezer& freezer);
-  Result<> converse(DumpReport& report, Clock::time_point started, Deadline deadline,
+  Result<> converse(const os::CgroupFreezer& freezer, DumpReport& report, Clock::time_point started, Deadline deadline,
                     const std::function<void()>& on_written);
   [[nodiscard]] Error describe(Error error) const;
   void stop(const os::CgroupFreezer& freezer);

@@ -1,10 +1,11 @@
 // The socket on which criu hands over the userfaultfds of what it restores with lazy memory: it takes the place of
 // `criu lazy-pages`.
 //
-// For each process criu sends its pid (in the container's pid namespace) and a userfaultfd BEFORE its mappings are moved to
-// their places and registered. From then on the process faults on its lazy memory while it is still being put together,
-// long before "pre-resume", so faults must be served at once; but a page may be pushed unasked only after criu has said
-// that it was the last process: until then its mapping may not be there, and the kernel's ENOENT means nothing.
+// For each process criu sends its pid (in the container's pid namespace) and a userfaultfd BEFORE its mappings are
+// moved to their places and registered. From then on the process faults on its lazy memory while it is still being put
+// together, long before "pre-resume", so faults must be served at once; but a page may be pushed unasked only after
+// criu has said that it was the last process: until then its mapping may not be there, and the kernel's ENOENT means
+// nothing.
 #pragma once
 
 #include <sys/types.h>

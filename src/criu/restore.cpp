@@ -210,8 +210,7 @@ Result<> Restore::hold(const std::function<Result<>(pid_t)>& before_hold, Restor
   report.filled_ms = elapsed_ms(started);
   GODWIT_TRY(evicted_.get());
   // Not freeze(): older kernels call a traced task frozen only when it is let go; and it must never thaw.
-  if (freezer_->version() == 1) return os::write_file(freezer_->directory() + "/freezer.state", "FROZEN");
-  return os::write_file(freezer_->directory() + "/cgroup.freeze", "1");
+  return freezer_->begin_freeze();
 }
 
 Result<> Restore::wait_frozen(Deadline deadline) const {

@@ -29,11 +29,11 @@ constexpr size_t message_bytes_max = 256 << 10;
 struct Response {
   int32_t type = 0;
   bool success = false;
-  std::string stage;     // of a notification: "pre-resume" and so on
-  pid_t pid = 0;         // of the notifications setup-namespaces and post-restore: the first process
-  int32_t error = 0;     // an errno, if criu knows one
-  std::string message;   // criu's first error line, often a harmless one
-  int32_t version = 0;   // of a version answer: 40201 for 4.2.1
+  std::string stage;        // of a notification: "pre-resume" and so on
+  pid_t pid = 0;            // of the notifications setup-namespaces and post-restore: the first process
+  int32_t error = 0;        // an errno, if criu knows one
+  std::string message;      // criu's first error line, often a harmless one
+  int32_t version = 0;      // of a version answer: 40201 for 4.2.1
   bool lazy_pages = false;  // of a feature_check answer
 };
 

@@ -41,10 +41,7 @@ class StandIn {
 
  private:
   StandIn(const CriuProgram& criu, std::string directory, UniqueFd listener)
-      : criu_path_(criu.path()),
-        shim_(criu.shim()),
-        directory_(std::move(directory)),
-        listener_(std::move(listener)) {}
+      : criu_path_(criu.path()), shim_(criu.shim()), directory_(std::move(directory)), listener_(std::move(listener)) {}
   std::string criu_path_;
   std::string shim_;
   std::string directory_;

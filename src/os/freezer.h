@@ -25,6 +25,8 @@ class CgroupFreezer {
   // Returns when every process is stopped. If that does not happen by the deadline, everything is thawed again and the
   // error says so.
   [[nodiscard]] Result<> freeze(Deadline deadline) const;
+  // Asks for it without waiting: for tasks that are stopped by their tracer, and are to stay stopped when it goes.
+  [[nodiscard]] Result<> begin_freeze() const { return request(true); }
   // Returns when the kernel says that it runs; thawing what runs is a success. A cgroup that is frozen by an ancestor
   // stays frozen: an error that says which.
   [[nodiscard]] Result<> thaw(Deadline deadline) const;

@@ -11,9 +11,13 @@
 #include <cstring>
 #include <random>
 #include <set>
+#include <thread>
+
+#include <fmt/format.h>
 
 #include "cgroup.h"
 #include "child.h"
+#include "os/file.h"
 #include "os/pagemap.h"
 #include "os/process_memory.h"
 #include "replica_sink.h"
@@ -59,6 +63,32 @@ struct Totals {
 
 class PrecopyMutator : public testing::TestWithParam<int> {};
 
+void wait_until_it_runs(const TestCgroup& cgroup) {
+  const Deadline deadline = soon();
+  for (;;) {
+    for (const pid_t pid : os::cgroup_processes(cgroup.directory()).value_or(std::vector<pid_t>{})) {
+      // Before the exec it is still named like us.
+      if (!os::read_file(fmt::format("/proc/{}/comm", pid)).value_or("memory_pre").starts_with("memory_pre")) return;
+    }
+    ASSERT_FALSE(deadline.expired()) << "the program did not start";
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+}
+
+// What each process of a cgroup is doing, for the message of a failure.
+std::string describe_processes(const std::string& directory) {
+  std::string text;
+  for (const pid_t pid : os::cgroup_processes(directory).value_or(std::vector<pid_t>{})) {
+    for (const std::string& thread :
+         os::list_directory(fmt::format("/proc/{}/task", pid)).value_or(std::vector<std::string>{})) {
+      const std::string base = fmt::format("/proc/{}/task/{}/", pid, thread);
+      text += fmt::format("{} of {}: {}\n{}\n", thread, pid, os::read_file(base + "stat").value_or("gone"),
+                          os::read_file(base + "stack").value_or(""));
+    }
+  }
+  return text;
+}
+
 void round(PrecopySource& source, ReplicaSink& sink, Totals& totals) {
   const auto report = source.run_round(sink, soon());
   ASSERT_TRUE(report.has_value()) << report.error().message;
@@ -69,7 +99,7 @@ void round(PrecopySource& source, ReplicaSink& sink, Totals& totals) {
 
 void freeze_and_compare(PrecopySource& source, const os::CgroupFreezer& freezer, ReplicaSink& sink, Totals& totals) {
   const auto frozen = freezer.freeze(soon());
-  ASSERT_TRUE(frozen.has_value()) << frozen.error().message;
+  ASSERT_TRUE(frozen.has_value()) << frozen.error().message << "\n" << describe_processes(freezer.directory());
   sink.expect_all_readable(true);
   const auto report = source.final_pass(sink, soon());
   ASSERT_TRUE(report.has_value()) << report.error().message;
@@ -97,7 +127,8 @@ TEST_P(PrecopyMutator, EndsByteIdentical) {
       ::execl(GODWIT_MUTATOR, "mutator", text.c_str(), file.path().c_str(), nullptr);
       return 1;
     });
-    std::this_thread::sleep_for(milliseconds(10 + random() % 30));
+    ASSERT_NO_FATAL_FAILURE(wait_until_it_runs(*cgroup));
+    std::this_thread::sleep_for(milliseconds(5 + random() % 30));
     ReplicaSink sink(seed);
     PrecopySource source(cgroup->freezer(), {});
     const auto act = [&] {

@@ -64,9 +64,9 @@ enum class DestinationEffectKind : uint8_t {
   release_address,  // drop what is parked, be silent again; no answer
   restore,          // -> restored | failed
   record_go,        // -> recorded | failed
-  resume,           // thaw; then let parked and new packets pass -> resumed | failed (nothing was thawed)
+  resume,           // open the gate, thaw, let parked and new packets pass -> resumed | failed (nothing was thawed)
   record_refusal,   // -> recorded | failed
-  discard,          // end what was restored, without a packet from it; remove slot, pages, files -> discarded | failed
+  discard,          // close the gate, end what was restored, remove slot, pages, files -> discarded | failed
   send,             // `message` to the source, on its connection if there is one
   answer,           // `message` to the query that was just received
   start_timer,      // (re)starts the one timer with the limit of `timer`

@@ -27,12 +27,14 @@ constexpr std::array after_go{Phase::recording_go, Phase::resuming, Phase::runni
 
 std::vector<Kind> all_kinds() {
   std::vector<Kind> kinds;
+  kinds.reserve(simulation::destination_events);
   for (size_t i = 0; i < simulation::destination_events; ++i) kinds.push_back(static_cast<Kind>(i));
   return kinds;
 }
 
 std::vector<std::string> effects_of(const DestinationStep& next) {
   std::vector<std::string> names;
+  names.reserve(next.effects.size());
   for (const DestinationEffect& effect : next.effects) names.push_back(simulation::describe(effect));
   return names;
 }

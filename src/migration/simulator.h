@@ -21,6 +21,7 @@ struct ExecutorContract {
   bool takes_back_record = true;      // roll_back's first step: a crash from here on is `restarted`
   bool failed_resume_is_held = true;  // `failed` of resume: nothing was thawed
   bool settles_parked = true;         // resume releases what is parked; discard drops it
+  bool discards_silently = true;      // discard closes the gate first, which a resume may have opened before it crashed
 };
 
 struct SimulatorOptions {

@@ -232,7 +232,7 @@ bool Schedule::effect_fails(Side side) {
   const bool planned = failures_left_ > 0 && side == failing_side_ && self.effect_kind == failing_kind_;
   if (!planned && (disturbances_left_ == 0 || !random_.percent(fail_percent_))) return false;
   // Not after the thaw: what cannot be undone must not be called failed.
-  if (is_resume(side, self.effect_kind) && self.effect_done > 0 && options_.contract.failed_resume_is_held)
+  if (is_resume(side, self.effect_kind) && self.effect_done > 1 && options_.contract.failed_resume_is_held)
     return false;
   if (planned && random_.one_in(2)) return false;  // at a later step, perhaps
   if (planned) --failures_left_;
@@ -323,14 +323,14 @@ bool Schedule::destination_effect_step(DestinationDo kind, uint8_t done) {
       world_.record_refusal();
       return false;
     case DestinationDo::resume:
-      if (done == 0) world_.thaw_destination();
-      if (done == 1) world_.open_destination_gate();
+      if (done == 0) world_.open_destination_gate();
+      if (done == 1) world_.thaw_destination();
       if (done == 2 && options_.contract.settles_parked) world_.release_parked();
       return done < 2;
     case DestinationDo::discard:
-      if (done == 0) world_.remove_destination_copy();
-      if (done == 1 && options_.contract.settles_parked) world_.drop_parked();
-      if (done == 2) world_.withdraw_address();
+      if (done == 0 && options_.contract.discards_silently) world_.close_destination_gate();
+      if (done == 1) world_.remove_destination_copy();
+      if (done == 2 && options_.contract.settles_parked) world_.drop_parked();
       if (done == 3) world_.remove_slot();
       return done < 3;
     default:

@@ -10,13 +10,18 @@
 #include <string>
 #include <vector>
 
-#include "migration/simulator_test_scale.h"
 #include "migration/simulator_world.h"
 
 namespace godwit::migration::simulation {
 namespace {
 
 using ::testing::IsEmpty;
+
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+constexpr uint64_t schedules_default = 20'000;
+#else
+constexpr uint64_t schedules_default = 1'000'000;
+#endif
 
 // Enough to have been everywhere.
 constexpr uint64_t schedules_for_coverage = 400'000;

@@ -123,17 +123,22 @@ void World::release_parked() {
   destination.parked_packets = 0;
 }
 
-void World::open_destination_gate() {
-  destination.outgoing_open = true;
-}
-
 void World::record_refusal() {
   destination.record = DestinationRecord::refusal;
 }
 
 void World::remove_destination_copy() {
   if (destination.copy == Copy::running) violate("the destination discarded a running container");
+  if (destination.copy == Copy::held && destination.outgoing_open) {
+    violate("the destination ended its copy behind an open gate: clients see resets");
+  }
   if (destination.copy != Copy::absent) destination.copy = Copy::dead;
+}
+
+// Nothing answers for the address any more.
+void World::remove_slot() {
+  destination.slot = false;
+  withdraw_address();
 }
 
 void World::finish_destination(Verdict verdict) {

@@ -75,10 +75,11 @@ class World {
   void record_go();
   void thaw_destination();
   void release_parked();
-  void open_destination_gate();
+  void open_destination_gate() { destination.outgoing_open = true; }
+  void close_destination_gate() { destination.outgoing_open = false; }
   void record_refusal();
   void remove_destination_copy();
-  void remove_slot() { destination.slot = false; }
+  void remove_slot();
   void finish_destination(Verdict verdict);
   void forget_session();
 

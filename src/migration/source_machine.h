@@ -69,8 +69,8 @@ enum class SourceEffectKind : uint8_t {
   send,               // `message`; no answer; a connection that is gone is reported by peer_lost
   query,              // connect anew and send `query` -> running | refused | peer_rebooted, or nothing until the timer
   kill_copy,          // end the frozen tasks, release what they held -> killed | failed
-  roll_back,          // thaw, let packets pass, announce the address; leave no trace -> rolled_back | failed
-  resume_copy,        // the same, but keep tracking -> rolled_back | failed
+  roll_back,          // take back the record, thaw, let packets pass, announce the address -> rolled_back | failed
+  resume_copy,        // the same, but there is no record yet, and tracking goes on -> rolled_back | failed
   start_timer,        // (re)starts the one timer with the limit of `timer`
   stop_timer,
   too_late,       // tell the operator that the wish to cancel came after the hand-over

@@ -29,12 +29,14 @@ constexpr std::array failures{Kind::failed, Kind::peer_lost, Kind::timer,
 
 std::vector<Kind> all_kinds() {
   std::vector<Kind> kinds;
+  kinds.reserve(simulation::source_events);
   for (size_t i = 0; i < simulation::source_events; ++i) kinds.push_back(static_cast<Kind>(i));
   return kinds;
 }
 
 std::vector<std::string> effects_of(const SourceStep& next) {
   std::vector<std::string> names;
+  names.reserve(next.effects.size());
   for (const SourceEffect& effect : next.effects) names.push_back(simulation::describe(effect));
   return names;
 }

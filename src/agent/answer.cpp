@@ -15,12 +15,19 @@ Result<MessageKind> answer_for(const std::string& session_id, const std::string&
   const auto session = SessionDirectory::open(session_id);
   if (!session) return MessageKind::refused;  // never heard of, or forgotten by a restart of the node
   const auto record = session->record();
-  if (!session->finished() || !record) return session->finished() ? MessageKind::refused : MessageKind::undecided;
+  if (!session->finished() || !record) return MessageKind::undecided;
   if (!*record) return MessageKind::refused;
   const auto parsed = destination_record_from_json(**record);
   if (!parsed) return MessageKind::undecided;
   if (parsed->source != asker) return fail("node '{}' asks for a session of node '{}'", asker, parsed->source);
   return parsed->verdict == Verdict::go ? MessageKind::running : MessageKind::refused;
+}
+
+// Why a container that ran here does not any more, if it was the migration that ended it; empty otherwise.
+std::string ended_reason(const std::string& session_id) {
+  const auto session = SessionDirectory::open(session_id);
+  const auto result = session ? session->result() : std::unexpected(session.error());
+  return result && !result->ok ? result->reason : "";
 }
 
 }  // namespace
@@ -36,8 +43,9 @@ Result<> answer_from_record(const AgentConfig& config, const std::string& sessio
   if (question.message.kind != MessageKind::query) return fail("a query connection that asks nothing");
   GODWIT_ASSIGN(const MessageKind kind, answer_for(session_id, stream->peer_name()));
   GODWIT_ASSIGN(const std::string id, memory_id());
-  return send_message(*stream, {.message = {.kind = kind, .epoch = question.message.epoch},
-                                .body = {{"memory_id", id}, {"reason", "the session did not run there"}}});
+  nlohmann::json body = {{"memory_id", id}, {"reason", "the session did not run there"}};
+  if (kind == MessageKind::running) body["ended"] = ended_reason(session_id);
+  return send_message(*stream, {.message = {.kind = kind, .epoch = question.message.epoch}, .body = std::move(body)});
 }
 
 }  // namespace godwit::agent

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "memory/eager_writer.h"
 #include "network/neighbours.h"
+#include "network/slot.h"
+#include "os/file.h"
 #include "os/procfs.h"
 
 namespace godwit::agent {
@@ -79,7 +81,12 @@ Result<> DestinationWorker::take_address() {
   const TimedStep step(timeline_, "take address");
   record_.epoch = state_.epoch;
   GODWIT_TRY(announcer_->send());
-  GODWIT_ASSIGN(const auto neighbours, network::neighbours_from_json(address_body_.value("neighbours", nlohmann::json::array())));
+  nlohmann::json body;
+  {
+    const std::lock_guard lock(connections_mutex_);
+    body = address_body_.value("neighbours", nlohmann::json::array());
+  }
+  GODWIT_ASSIGN(const auto neighbours, network::neighbours_from_json(body));
   GODWIT_ASSIGN(auto table, network::NeighbourTable::open(place_->netns_path(), place_->description().interface.name));
   return table.write(neighbours);
 }
@@ -114,7 +121,7 @@ Result<> DestinationWorker::restore() {
     }
   };
   forget_ended();
-  pager_->store_complete();
+  GODWIT_TRY(pager_->store_complete());
 
   Result<> lazy;
   std::thread lazy_thread([&] {
@@ -134,9 +141,11 @@ Result<> DestinationWorker::restore() {
       if (!lazy) return;
     }
   });
+  const Clock::time_point began = Clock::now();
   auto restored = restore_->run(
       tmpfs,
       [&](pid_t init_pid) -> Result<> {
+        timeline_.add("restore", began);
         lazy_thread.join();
         GODWIT_TRY(lazy);
         const TimedStep step(timeline_, "place memory");
@@ -195,13 +204,19 @@ Result<> DestinationWorker::write_shared_objects(const RestoreBody& body, memory
 // what a thawed task sends into a closed gate is lost, and sent again by TCP a second later. Until packets that arrive
 // are let in, nothing can leave that the source's copy would not send as well.
 Result<> DestinationWorker::resume() {
-  pager_->tasks_resume();
+  GODWIT_TRY(pager_->tasks_resume());
   GODWIT_TRY(gate_->open_outgoing());
   {
     const TimedStep step(timeline_, "thaw");
     if (auto thawed = restored_->freezer.thaw(Deadline::after(step_time)); !thawed) {
-      GODWIT_TRY(gate_->close_outgoing());
-      return thawed;
+      // It is only given back if it is certain that nothing runs.
+      const auto state =
+          restored_->freezer.begin_freeze() ? restored_->freezer.state() : os::CgroupFreezer::State::thawed;
+      if (state && *state == os::CgroupFreezer::State::frozen) {
+        GODWIT_TRY(gate_->close_outgoing());
+        return thawed;
+      }
+      log_error("{}", thawed.error().message);
     }
   }
   restore_->release();
@@ -261,6 +276,13 @@ Result<> DestinationWorker::discard_recorded() {
   // Another session brings a container of that name here: it has removed what was left.
   if (!locked && locked.error().code == EWOULDBLOCK) return {};
   if (!locked) return std::unexpected(std::move(locked.error()));
+  // The dead worker's runc is still clearing up after itself, or has not even noticed.
+  GODWIT_TRY(criu::wait_until_restore_ended(session_.path("work"), Deadline::after(step_time)));
+  // Not a packet of what is ended: the worker may have died between the opening of its gate and the thaw.
+  const std::string netns = network::slot_netns_path(record_.container);
+  if (!record_.interface.empty() && os::exists(netns)) {
+    if (auto gate = network::Gate::open(netns, record_.interface)) GODWIT_TRY(gate->close_outgoing());
+  }
   // A container that was being restored when its worker died is not in the record yet, but runc may know it.
   GODWIT_TRY(end_by_name(config_, record_.container));
   return remove_container_place(config_, record_.container);

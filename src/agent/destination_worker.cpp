@@ -17,7 +17,6 @@ namespace {
 using migration::DestinationEffect;
 using migration::DestinationEffectKind;
 using migration::DestinationEvent;
-using migration::DestinationPhase;
 using migration::DestinationTimer;
 using migration::MessageKind;
 using nlohmann::json;
@@ -119,17 +118,19 @@ void DestinationWorker::drive(std::optional<DestinationEvent> first) {
   }
 }
 
-void DestinationWorker::run_effect(Kind done, std::function<Result<>()> effect) {
-  effects_.run([this, done, effect = std::move(effect)](const EffectRunner::Current& current) {
-    const auto outcome = effect();
-    if (!outcome) log_warning("{}", outcome.error().message);
-    if (!current()) return;
-    if (outcome) {
-      mailbox_.post({.kind = done, .epoch = state_.epoch});
-    } else {
-      mailbox_.post({.kind = Kind::failed, .reason = outcome.error().message});
-    }
-  });
+void DestinationWorker::run_effect(Kind done, std::function<Result<>()> effect, int repeat_key) {
+  effects_.run(
+      [this, done, effect = std::move(effect)](const EffectRunner::Current& current) {
+        const auto outcome = effect();
+        if (!outcome) log_warning("{}", outcome.error().message);
+        if (!current()) return;
+        if (outcome) {
+          mailbox_.post({.kind = done, .epoch = state_.epoch});
+        } else {
+          mailbox_.post({.kind = Kind::failed, .reason = outcome.error().message});
+        }
+      },
+      repeat_key);
 }
 
 void DestinationWorker::execute(const DestinationEffect& effect) {
@@ -166,9 +167,12 @@ void DestinationWorker::execute(const DestinationEffect& effect) {
       });
       break;
     case DestinationEffectKind::discard:
+      if (effects_.under_way(static_cast<int>(effect.kind))) break;
       effects_.disown();
       stop_receiving();
-      run_effect(Kind::discarded, [this] { return recovering_ ? discard_recorded() : discard(); });
+      run_effect(
+          Kind::discarded, [this] { return recovering_ ? discard_recorded() : discard(); },
+          static_cast<int>(effect.kind));
       break;
     case DestinationEffectKind::send:
       if (link_) link_->send(reply(effect.message));
@@ -221,7 +225,10 @@ void DestinationWorker::on_message(const PeerMessage& message) {
       break;
     case MessageKind::take_address:
       timeline_.begin();
-      address_body_ = message.body;
+      {
+        const std::lock_guard lock(connections_mutex_);
+        address_body_ = message.body;
+      }
       event.kind = Kind::take_address;
       break;
     case MessageKind::release_address:
@@ -344,7 +351,10 @@ void DestinationWorker::serve_files(UniqueFd connection) {
   const std::lock_guard lock(connections_mutex_);
   std::erase(connection_streams_, stream->get());
   if (!receiving_) return;
-  mailbox_.post({.kind = Kind::failed, .reason = "files: " + outcome.error().message});
+  // A source whose pages were refused ends the files too, so the lanes' failure is the reason if there is one.
+  const std::optional<Error> pages = lanes_ ? lanes_->failure() : std::nullopt;
+  mailbox_.post(
+      {.kind = Kind::failed, .reason = pages ? "pages: " + pages->message : "files: " + outcome.error().message});
 }
 
 void DestinationWorker::serve_query(UniqueFd connection) {

@@ -53,7 +53,7 @@ class DestinationWorker {
 
   void drive(std::optional<migration::DestinationEvent> first);
   void execute(const migration::DestinationEffect& effect);
-  void run_effect(Kind done, std::function<Result<>()> effect);
+  void run_effect(Kind done, std::function<Result<>()> effect, int repeat_key = 0);
   void on_message(const PeerMessage& message);
   void on_note(const std::string& name, uint64_t value);
   PeerMessage reply(migration::MessageKind kind) const;
@@ -101,7 +101,6 @@ class DestinationWorker {
   UniqueFd container_lock_;
   DestinationRecord record_;
   nlohmann::json prepare_body_;
-  nlohmann::json address_body_;
   Timeline timeline_;
   std::atomic<double> resumed_ms_ = 0;
 
@@ -119,8 +118,9 @@ class DestinationWorker {
   std::thread completion_;
   std::string completion_error_;  // written before `pages_placed` is posted
 
-  std::mutex connections_mutex_;  // guards the five below
-  RestoreBody restore_body_;      // the newest
+  std::mutex connections_mutex_;  // guards the six below
+  nlohmann::json address_body_;   // the newest, like the next
+  RestoreBody restore_body_;
   std::vector<ConnectionThread> connection_threads_;
   std::vector<transfer::TlsStream*> connection_streams_;
   std::unique_ptr<transfer::TlsStream> query_;

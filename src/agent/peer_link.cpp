@@ -199,7 +199,8 @@ Result<> PeerLink::send_note(const std::string& name, uint64_t value) {
 Result<> PeerLink::send_images(const std::string& directory) {
   GODWIT_ASSIGN(const std::vector<std::string> names, os::list_directory(directory));
   for (const std::string& name : names) {
-    GODWIT_ASSIGN(const std::string contents, os::read_file(directory + "/" + name, control_frame_bytes_max));
+    GODWIT_ASSIGN(const std::string contents,
+                  os::read_file(fmt::format("{}/{}", directory, name), control_frame_bytes_max));
     const auto name_size = static_cast<uint16_t>(name.size());
     std::string frame(reinterpret_cast<const char*>(&name_size), sizeof name_size);
     frame += name;

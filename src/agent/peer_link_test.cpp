@@ -64,12 +64,10 @@ class PeerLinkTest : public testing::Test {
                             images_);
   }
 
-  void send(uint32_t type, const std::string& contents) {
+  // False if the link has given up already.
+  bool send(uint32_t type, const std::string& contents) {
     const uint32_t head[2] = {type, static_cast<uint32_t>(contents.size())};
-    // A link that has given up already takes nothing more.
-    if (!peer_->write(head, sizeof head)) return;
-    if (!contents.empty()) (void)peer_->write(contents.data(), contents.size());
-    (void)peer_->flush();
+    return peer_->write(head, sizeof head) && peer_->write(contents.data(), contents.size()) && peer_->flush();
   }
   template <typename Condition>
   bool wait_for(Condition condition) {

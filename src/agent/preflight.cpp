@@ -21,7 +21,9 @@ struct Unmovable {
 };
 
 constexpr Unmovable unmovable_descriptors[] = {
-    {"anon_inode:[io_uring]", "uses io_uring, which cannot be restored; make the program use another I/O interface"},
+    {"anon_inode:[io_uring]",
+     "uses io_uring, which cannot be restored; deny it by seccomp, as container engines do by default (programs then "
+     "use another interface), or switch it off in the program"},
     {"anon_inode:[userfaultfd]", "uses userfaultfd itself, which cannot be restored"},
     {"anon_inode:[perf_event]", "has performance counters open; stop its profiler first"},
     {"anon_inode:bpf", "has BPF objects open, which cannot be restored"},

@@ -7,6 +7,7 @@
 #include "agent/json_fields.h"
 #include "agent/peer_address.h"
 #include "agent/source_worker.h"
+#include "agent/standard_streams.h"
 #include "base/log.h"
 #include "os/file.h"
 
@@ -66,11 +67,7 @@ Result<> SourceWorker::prepare() {
              mailbox_.post({.kind = Kind::peer_lost, .reason = "the connection to the destination broke: " + reason});
            }});
   json body = {{"container", to_json(container_->description)}, {"from", config_.node_name}};
-  body["stdio"] = json::array();
-  for (int number = 0; number < 3; ++number) {
-    GODWIT_ASSIGN(const std::string target, os::read_link(fmt::format("/proc/{}/fd/{}", container_->init_pid, number)));
-    body["stdio"].push_back(target);
-  }
+  GODWIT_ASSIGN(body["stdio"], standard_streams(container_->init_pid, container_->freezer.directory()));
   if (request_.options.page_store_bytes) body["page_store_bytes"] = *request_.options.page_store_bytes;
   link_->send({.message = {.kind = MessageKind::prepare, .epoch = 0}, .body = std::move(body)});
   return {};
@@ -160,7 +157,9 @@ Result<> SourceWorker::query() {
       exchange(*stream, {.message = {.kind = MessageKind::query, .epoch = state_.epoch}, .body = {}}, deadline));
   const MessageKind kind = answer.message.kind;
   if (kind != MessageKind::refused && kind != MessageKind::running) return {};  // it cannot say yet
-  if (kind == MessageKind::refused && optional_text(answer.body, "memory_id") != record_.peer_memory_id) {
+  const std::string memory = optional_text(answer.body, "memory_id");
+  if (memory.empty()) return fail("the destination does not say which memory it answers from");
+  if (kind == MessageKind::refused && memory != record_.peer_memory_id) {
     mailbox_.post({.kind = Kind::peer_rebooted, .reason = ""});
     return {};
   }

@@ -1,7 +1,11 @@
 #include "agent/source_hold.h"
 
+#include <thread>
+
 #include "agent/source_container.h"
+#include "base/log.h"
 #include "criu/tcp_repair.h"
+#include "os/procfs.h"
 
 namespace godwit::agent {
 
@@ -21,7 +25,27 @@ Result<> SourceHold::freeze(Deadline deadline) {
   return gate_.close_outgoing();
 }
 
+// A criu whose worker has died lets go of the tasks in good order, and puts its freeze back: only then it is our turn.
+Result<> SourceHold::wait_untraced() const {
+  const Deadline deadline = Deadline::after(std::chrono::seconds(3));
+  for (;;) {
+    bool traced = false;
+    GODWIT_ASSIGN(const std::vector<pid_t> processes, os::cgroup_processes(freezer_.directory()));
+    for (const pid_t pid : processes) {
+      const auto status = os::read_status(pid);
+      traced = traced || (status && status->tracer != 0);
+    }
+    if (!traced) return {};
+    if (deadline.expired()) {
+      log_warning("container '{}' is thawed although it is being traced", container_);
+      return {};
+    }
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+}
+
 Result<> SourceHold::let_go(Deadline deadline) {
+  GODWIT_TRY(wait_untraced());
   // A criu that was killed in the middle leaves sockets that neither send nor answer.
   GODWIT_TRY(criu::end_tcp_repair(freezer_.directory()));
   GODWIT_TRY(freezer_.thaw(deadline));

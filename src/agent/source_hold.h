@@ -44,6 +44,8 @@ class SourceHold {
         announcer_(std::move(announcer)),
         neighbours_(std::move(neighbours)) {}
 
+  [[nodiscard]] Result<> wait_untraced() const;
+
   std::string container_;
   pid_t init_pid_;
   os::CgroupFreezer freezer_;

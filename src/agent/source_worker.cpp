@@ -27,6 +27,9 @@ constexpr auto freeze_time = std::chrono::seconds(10);
 constexpr auto ask_interval = std::chrono::milliseconds(1500);
 constexpr auto retry_interval = std::chrono::seconds(1);
 constexpr auto copy_time_default = std::chrono::minutes(60);
+// For the destination to clear up and say why it gave up.
+constexpr auto refusal_time = std::chrono::seconds(3);
+constexpr auto refusal_poll_interval = std::chrono::milliseconds(10);
 
 std::optional<Phase> phase_to_show(SourcePhase phase) {
   switch (phase) {
@@ -46,6 +49,18 @@ std::optional<Phase> phase_to_show(SourcePhase phase) {
     default:
       return std::nullopt;
   }
+}
+
+// What is left of a container whose processes are gone. Its name may belong to another one meanwhile.
+Result<> remove_ended_container(const AgentConfig& config, const SourceRecord& record) {
+  const std::string state_path = config.runc_root + "/" + record.container + "/state.json";
+  if (os::exists(state_path)) {
+    GODWIT_ASSIGN(const std::string text, os::read_file(state_path));
+    const json state = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!state.is_object() || state.value("init_process_pid", 0) != record.init_pid) return {};
+    GODWIT_TRY(end_by_name(config, record.container));
+  }
+  return remove_container_place(config, record.container);
 }
 
 }  // namespace
@@ -92,8 +107,13 @@ Result<> SourceWorker::recover(const std::optional<SourceRecord>& record) {
   state_.epoch = record->epoch;
   auto hold = SourceHold::open(record_);
   if (!hold && !os::exists(fmt::format("/proc/{}", record_.init_pid))) {
+    // Given away and gone: the dead worker had begun to end its copy, or had not; the destination knows.
+    if (record_.given_away) {
+      drive({.kind = Kind::restarted_given_away});
+      return {};
+    }
     // The container is gone: nothing to thaw, nothing that a refusal could give back.
-    GODWIT_TRY(remove_container_place(config_, record_.container));
+    GODWIT_TRY(remove_ended_container(config_, record_));
     state_.reason = "the container ended while no agent was there";
     finish(false, true);
     return {};
@@ -111,6 +131,10 @@ void SourceWorker::drive(SourceEvent first) {
     if (!event) {
       timer_ = Deadline::never();
       event = SourceEvent{.kind = Kind::timer};
+      if (request_.options.deadline_ms && copy_deadline_.expired()) {
+        event->reason = fmt::format("the deadline of {:.0f} ms passed before it had moved ({}); allow more time",
+                                    *request_.options.deadline_ms, phase_name(state_.phase));
+      }
     }
     const auto next = migration::step(state_, *event);
     log_debug("source: {} + {} -> {}", phase_name(state_.phase), event_name(event->kind), phase_name(next.state.phase));
@@ -129,18 +153,20 @@ void SourceWorker::announce_phase() {
 }
 
 // An effect's outcome becomes an event, unless the machine has gone on to another effect meanwhile.
-void SourceWorker::run_effect(Kind done, std::function<Result<>()> effect) {
-  effects_.run([this, done, effect = std::move(effect)](const EffectRunner::Current& current) {
-    const auto outcome = effect();
-    if (!outcome) log_warning("{}", outcome.error().message);
-    if (!current()) return;
-    if (outcome) {
-      mailbox_.post({.kind = done, .epoch = state_.epoch});
-    } else {
-      const Kind kind = criu::retryable(outcome.error()) ? Kind::failed_transient : Kind::failed;
-      mailbox_.post({.kind = kind, .reason = outcome.error().message});
-    }
-  });
+void SourceWorker::run_effect(Kind done, std::function<Result<>()> effect, int repeat_key) {
+  effects_.run(
+      [this, done, effect = std::move(effect)](const EffectRunner::Current& current) {
+        const auto outcome = effect();
+        if (!outcome) log_warning("{}", outcome.error().message);
+        if (!current()) return;
+        if (outcome) {
+          mailbox_.post({.kind = done, .epoch = state_.epoch});
+        } else {
+          const Kind kind = criu::retryable(outcome.error()) ? Kind::failed_transient : Kind::failed;
+          mailbox_.post({.kind = kind, .reason = outcome.error().message});
+        }
+      },
+      repeat_key);
 }
 
 void SourceWorker::execute(const SourceEffect& effect) {
@@ -153,10 +179,15 @@ void SourceWorker::execute(const SourceEffect& effect) {
       });
       break;
     case SourceEffectKind::copy:
-      run_effect(Kind::converged, [this] { return copy(); });
+      run_effect(Kind::converged, [this] {
+        auto copied = copy();
+        if (!copied) await_refusal();
+        return copied;
+      });
       break;
     case SourceEffectKind::stop_copy:
       effects_.disown();
+      giving_up_ = true;
       if (copy_) copy_->stop();
       break;
     case SourceEffectKind::freeze:
@@ -177,7 +208,9 @@ void SourceWorker::execute(const SourceEffect& effect) {
       run_effect(Kind::recorded, [this] {
         record_.given_away = true;
         record_.epoch = state_.epoch;
-        return session_.write_record(to_json(record_));
+        auto written = session_.write_record(to_json(record_));
+        if (!written) record_.given_away = false;
+        return written;
       });
       break;
     case SourceEffectKind::send:
@@ -185,20 +218,35 @@ void SourceWorker::execute(const SourceEffect& effect) {
       break;
     case SourceEffectKind::query:
       effects_.run([this](const EffectRunner::Current&) {
-        if (auto asked = query(); !asked) log_info("no answer yet: {}", asked.error().message);
+        const auto asked = query();
+        if (asked) return;
+        log_info("no answer yet: {}", asked.error().message);
+        if (std::exchange(silence_told_, true)) return;
+        events_->note(
+            "the destination does not answer; the container stays frozen here until it says whether it runs "
+            "there (" +
+            asked.error().message + ")");
       });
       break;
     case SourceEffectKind::kill_copy:
-      run_effect(Kind::killed, [this] {
-        forget_copy();
-        return hold_->end(config_);
-      });
+      run_effect(
+          Kind::killed,
+          [this] {
+            forget_copy();
+            return hold_ ? hold_->end(config_) : remove_ended_container(config_, record_);
+          },
+          static_cast<int>(effect.kind));
       break;
     case SourceEffectKind::roll_back:
-      run_effect(Kind::rolled_back, [this]() -> Result<> {
-        forget_copy();
-        return hold_ ? hold_->let_go(Deadline::after(freeze_time)) : Result<>();
-      });
+      run_effect(
+          Kind::rolled_back,
+          [this]() -> Result<> {
+            // First of all: a recovery must not ask the destination about a container that runs here.
+            if (std::exchange(record_.given_away, false)) GODWIT_TRY(session_.write_record(to_json(record_)));
+            forget_copy();
+            return hold_ ? hold_->let_go(Deadline::after(freeze_time)) : Result<>();
+          },
+          static_cast<int>(effect.kind));
       break;
     case SourceEffectKind::resume_copy:
       run_effect(Kind::rolled_back, [this] {
@@ -243,6 +291,13 @@ void SourceWorker::forget_copy() {
   if (copy_) copy_totals_ = copy_->totals();
   copy_.reset();
   dump_.reset();
+}
+
+// A destination that gives up closes its lanes at once and says why when it has cleared up: that is what the operator
+// wants to read, not that a lane broke. Nothing waits for us: the container runs.
+void SourceWorker::await_refusal() {
+  const Deadline deadline = Deadline::after(refusal_time);
+  while (!giving_up_ && !deadline.expired()) std::this_thread::sleep_for(refusal_poll_interval);
 }
 
 void SourceWorker::start_timer(SourceTimer timer) {
@@ -324,6 +379,7 @@ void SourceWorker::on_message(const PeerMessage& message) {
 // The two clocks are not compared: the destination counts from when it was asked for the address, we know when we
 // asked.
 void SourceWorker::on_running(const PeerMessage& message) {
+  ended_there_ = optional_text(message.body, "ended");
   if (!message.body.contains("resumed_ms") || std::exchange(resumed_, true)) return;
   const double asked_ms = elapsed_ms(timeline_.zero(), address_asked_);
   pause_ms_ = asked_ms + optional_number(message.body, "resumed_ms");
@@ -340,6 +396,11 @@ void SourceWorker::on_running(const PeerMessage& message) {
 }
 
 void SourceWorker::finish(bool moved, bool lost) {
+  if (moved && !ended_there_.empty()) {
+    state_.reason = "destination: " + ended_there_;
+    moved = false;
+    lost = true;
+  }
   ResultEvent result{.ok = moved,
                      .session = session_.id(),
                      .container = request_.container,

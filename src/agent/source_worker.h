@@ -1,6 +1,7 @@
 // One session's source: drives the source machine, executes its effects on a real container.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -45,8 +46,9 @@ class SourceWorker {
 
   void drive(migration::SourceEvent first);
   void execute(const migration::SourceEffect& effect);
-  void run_effect(Kind done, std::function<Result<>()> effect);
+  void run_effect(Kind done, std::function<Result<>()> effect, int repeat_key = 0);
   void send(migration::MessageKind kind);
+  void await_refusal();
   void start_timer(migration::SourceTimer timer);
   void on_message(const PeerMessage& message);
   void on_running(const PeerMessage& message);
@@ -77,6 +79,9 @@ class SourceWorker {
   std::mutex message_mutex_;  // guards the two below
   bool prepared_ = false;
   bool resumed_ = false;
+  std::string ended_there_;  // why the container has ended at the destination; written before `running` is posted
+  bool silence_told_ = false;
+  std::atomic<bool> giving_up_ = false;
   std::optional<SourceContainer> container_;
   std::optional<SourceHold> hold_;
   std::optional<criu::CriuProgram> criu_;

@@ -139,9 +139,9 @@ Result<> Supervisor::route_peer(UniqueFd connection) {
   if (preamble.role == transfer::Role::control) {
     if (session) return fail("session {} exists already", preamble.session);
     return start_session("destination", preamble.session, {{"role", "destination"}, {"to", config_.node_name}},
-                         std::move(connection));
+                         connection.get());
   }
-  if (preamble.role == transfer::Role::query && !lives) return start_answer(preamble.session, std::move(connection));
+  if (preamble.role == transfer::Role::query && !lives) return start_answer(preamble.session, connection.get());
   if (!lives) return fail("no worker for session {}", preamble.session);
   GODWIT_ASSIGN(const UniqueFd worker, os::connect_seqpacket(session->path("worker.sock")));
   return os::send_message(worker.get(), transfer::role_name(preamble.role), connection.get());
@@ -169,27 +169,28 @@ void Supervisor::serve_command(UniqueFd connection) {
 
 Result<> Supervisor::answer_command(UniqueFd& connection, const std::string& line) {
   GODWIT_ASSIGN(const Request request, decode_request(line));
-  if (const auto* migrate = std::get_if<MigrateRequest>(&request))
-    return start_migration(*migrate, std::move(connection));
+  if (const auto* migrate = std::get_if<MigrateRequest>(&request)) return start_migration(*migrate, connection);
   return answer_query(config_, request, connection.get());
 }
 
-Result<> Supervisor::start_migration(const MigrateRequest& request, UniqueFd connection) {
+Result<> Supervisor::start_migration(const MigrateRequest& request, UniqueFd& connection) {
   GODWIT_ASSIGN(const std::string id, SessionDirectory::new_id());
-  return start_session("source", id,
-                       {{"role", "source"},
-                        {"container", request.container},
-                        {"from", config_.node_name},
-                        {"to", request.to_name.empty() ? request.to : request.to_name},
-                        {"request", encode_request(request)}},
-                       std::move(connection));
+  GODWIT_TRY(start_session("source", id,
+                           {{"role", "source"},
+                            {"container", request.container},
+                            {"from", config_.node_name},
+                            {"to", request.to_name.empty() ? request.to : request.to_name},
+                            {"request", encode_request(request)}},
+                           connection.get()));
+  connection.reset();
+  return {};
 }
 
 Result<> Supervisor::start_session(const std::string& mode, const std::string& id, const nlohmann::json& about,
-                                   UniqueFd connection) {
+                                   int connection) {
   GODWIT_TRY(reserve_session(id));
   const auto created = SessionDirectory::create(id, about);
-  Result<> started = created ? start_worker(mode, id, std::move(connection)) : std::unexpected(created.error());
+  Result<> started = created ? start_worker(mode, id, connection) : std::unexpected(created.error());
   const std::lock_guard lock(mutex_);
   starting_.erase(id);
   return started;
@@ -206,27 +207,27 @@ Result<> Supervisor::reserve_session(const std::string& id) {
 }
 
 // Bounded, because who asks has not shown a certificate yet.
-Result<> Supervisor::start_answer(const std::string& session, UniqueFd connection) {
+Result<> Supervisor::start_answer(const std::string& session, int connection) {
   {
     const std::lock_guard lock(mutex_);
     if (answers_.size() >= answers_max) return fail("too many questions at once");
   }
-  GODWIT_ASSIGN(os::Subprocess worker, start_process("answer", session, std::move(connection)));
+  GODWIT_ASSIGN(os::Subprocess worker, start_process("answer", session, connection));
   const std::lock_guard lock(mutex_);
   answers_.push_back(std::move(worker));
   return {};
 }
 
 Result<os::Subprocess> Supervisor::start_process(const std::string& mode, const std::string& session,
-                                                 UniqueFd connection) const {
+                                                 int connection) const {
   os::Command command{.argv = worker_arguments(config_, program_, mode, session), .die_with_parent = false};
   command.descriptors.emplace_back(STDERR_FILENO, STDERR_FILENO);
-  if (connection) command.descriptors.emplace_back(connection.get(), worker_connection_fd);
+  if (connection >= 0) command.descriptors.emplace_back(connection, worker_connection_fd);
   return os::Subprocess::start(command);
 }
 
-Result<> Supervisor::start_worker(const std::string& mode, const std::string& session, UniqueFd connection) {
-  GODWIT_ASSIGN(os::Subprocess worker, start_process(mode, session, std::move(connection)));
+Result<> Supervisor::start_worker(const std::string& mode, const std::string& session, int connection) {
+  GODWIT_ASSIGN(os::Subprocess worker, start_process(mode, session, connection));
   const std::lock_guard lock(mutex_);
   workers_.insert_or_assign(session, std::move(worker));
   return {};
@@ -264,7 +265,7 @@ void Supervisor::recover_dead_sessions() {
     if (Clock::now() < next) continue;
     next = Clock::now() + recovery_interval;
     log_warning("session {} has lost its worker: recovering", session.id());
-    if (auto started = start_worker("recover", session.id(), UniqueFd()); !started) {
+    if (auto started = start_worker("recover", session.id(), -1); !started) {
       log_error("session {}: {}", session.id(), started.error().message);
     }
   }

@@ -32,13 +32,13 @@ class Supervisor {
   void serve_command(UniqueFd connection);
   Result<> route_peer(UniqueFd connection);
   Result<> answer_command(UniqueFd& connection, const std::string& line);
-  Result<> start_migration(const MigrateRequest& request, UniqueFd connection);
-  Result<> start_session(const std::string& mode, const std::string& id, const nlohmann::json& about,
-                         UniqueFd connection);
+  Result<> start_migration(const MigrateRequest& request, UniqueFd& connection);
+  // `connection` is the worker's then, and still the caller's to close; -1: none.
+  Result<> start_session(const std::string& mode, const std::string& id, const nlohmann::json& about, int connection);
   Result<> reserve_session(const std::string& id);
-  Result<> start_answer(const std::string& session, UniqueFd connection);
-  Result<os::Subprocess> start_process(const std::string& mode, const std::string& session, UniqueFd connection) const;
-  Result<> start_worker(const std::string& mode, const std::string& session, UniqueFd connection);
+  Result<> start_answer(const std::string& session, int connection);
+  Result<os::Subprocess> start_process(const std::string& mode, const std::string& session, int connection) const;
+  Result<> start_worker(const std::string& mode, const std::string& session, int connection);
   bool worker_known(const std::string& session);
   void reap_workers();
   void recover_dead_sessions();

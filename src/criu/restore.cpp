@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@ namespace godwit::criu {
 namespace {
 
 constexpr const char* log_name = "restore.log";
+constexpr const char* lock_name = "/runc.lock";  // in the work directory; locked while runc lives
+constexpr int lock_number = 3;                   // in runc, which gives that number to something else in its children
 constexpr auto discard_limit = std::chrono::seconds(10);
 
 Result<> kill_by_pidfd(int pidfd) {
@@ -68,6 +71,18 @@ Result<> remove_runc_state(const std::string& runc_root, const std::string& cont
   return os::remove_tree(runc_state_directory(runc_root, container_id));
 }
 
+Result<> wait_until_restore_ended(const std::string& work_dir, Deadline deadline) {
+  const std::string path = work_dir + lock_name;
+  if (!os::exists(path)) return {};
+  GODWIT_ASSIGN(const UniqueFd lock, os::open_file(path, O_RDWR));
+  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno("lock {}", path);
+    if (deadline.expired()) return fail("the runc of a restore that was given up does not end");
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return {};
+}
+
 Result<std::unique_ptr<Restore>> Restore::prepare(const CriuProgram& criu, RestorePlace place, Deadline deadline) {
   GODWIT_ASSIGN(StandIn stand_in, StandIn::make(criu, place.work_dir + "/stand-in"));
   std::unique_ptr<Restore> restore(new Restore(std::move(stand_in), std::move(place)));
@@ -105,6 +120,9 @@ Result<> Restore::start_runc() {
                                            place_.work_dir, "--bundle", place_.bundle});
   if (!place_.pid_file.empty()) command.argv.insert(command.argv.end(), {"--pid-file", place_.pid_file});
   command.argv.push_back(place_.container_id);
+  GODWIT_ASSIGN(const UniqueFd lock, os::open_file(place_.work_dir + lock_name, O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno("lock {}{}", place_.work_dir, lock_name);
+  command.descriptors.emplace_back(lock.get(), lock_number);
   GODWIT_ASSIGN(runc_, os::Subprocess::start(command));
   return {};
 }

@@ -20,11 +20,11 @@
 //   pass_done  u32 pass (from 1), flag final
 //
 //   destination -> source
-//   ready        u16 version                  answers hello
-//   have         n x 16 bytes                 for each root with quick check: digests of the regular files that are
-//   there have_end                                  ... and no more of them pass_applied u32 pass, u64 entries, u64
-//   bytes   answers pass_done: all of it is in place failed       str message                  at any time, and nothing
-//   after it
+//   ready         u16 version; answers hello
+//   have          n x 16 bytes: for each root with quick check, digests of the regular files that are there
+//   have_end      there are no more of them
+//   pass_applied  u32 pass, u64 entries, u64 bytes; answers pass_done: all of it is in place
+//   failed        str message; at any time, and nothing after it
 //
 // Order: hello, ready, have..., have_end; then passes: entry/data/zero/file_end/link/remove..., pass_done,
 // pass_applied; the pass with the flag final is the last. A directory's entry comes before what is in it, and once more

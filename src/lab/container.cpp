@@ -49,6 +49,11 @@ json resources(const ContainerSpec& spec) {
   return limits;
 }
 
+json seccomp(const ContainerSpec& spec) {
+  return {{"defaultAction", "SCMP_ACT_ALLOW"},
+          {"syscalls", {{{"names", spec.denied_syscalls}, {"action", "SCMP_ACT_ERRNO"}}}}};
+}
+
 // "10.88.1.5/16" or without the prefix.
 Result<std::array<unsigned char, 4>> address_bytes(const std::string& address) {
   std::array<unsigned char, 4> bytes{};
@@ -108,29 +113,31 @@ Result<std::string> mac_of(const std::string& address) {
 json container_config(const ContainerSpec& spec) {
   json environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"};
   for (const std::string& entry : spec.environment) environment.push_back(entry);
-  return {{"ociVersion", "1.0.2"},
-          {"hostname", spec.name},
-          {"root", {{"path", "rootfs"}, {"readonly", false}}},
-          {"process",
-           {{"terminal", false},
-            {"user", {{"uid", spec.uid}, {"gid", spec.gid}}},
-            {"args", spec.args},
-            {"env", environment},
-            {"cwd", spec.directory},
-            {"capabilities", capabilities()},
-            {"noNewPrivileges", true}}},
-          {"mounts", mounts(spec)},
-          {"linux",
-           {{"cgroupsPath", "/" + spec.name},
-            {"resources", resources(spec)},
-            {"namespaces",
-             {{{"type", "pid"}},
-              {{"type", "mount"}},
-              {{"type", "ipc"}},
-              {{"type", "uts"}},
-              {{"type", "network"}, {"path", container_netns_path(spec.name)}}}},
-            {"maskedPaths", {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}},
-            {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}}};
+  json config = {{"ociVersion", "1.0.2"},
+                 {"hostname", spec.name},
+                 {"root", {{"path", "rootfs"}, {"readonly", false}}},
+                 {"process",
+                  {{"terminal", false},
+                   {"user", {{"uid", spec.uid}, {"gid", spec.gid}}},
+                   {"args", spec.args},
+                   {"env", environment},
+                   {"cwd", spec.directory},
+                   {"capabilities", capabilities()},
+                   {"noNewPrivileges", true}}},
+                 {"mounts", mounts(spec)},
+                 {"linux",
+                  {{"cgroupsPath", "/" + spec.name},
+                   {"resources", resources(spec)},
+                   {"namespaces",
+                    {{{"type", "pid"}},
+                     {{"type", "mount"}},
+                     {{"type", "ipc"}},
+                     {{"type", "uts"}},
+                     {{"type", "network"}, {"path", container_netns_path(spec.name)}}}},
+                   {"maskedPaths", {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}},
+                   {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}}};
+  if (!spec.denied_syscalls.empty()) config["linux"]["seccomp"] = seccomp(spec);
+  return config;
 }
 
 Result<> Node::make_container(const ContainerSpec& spec) const {

@@ -21,6 +21,7 @@ struct ContainerSpec {
   unsigned long memory_limit_bytes = 0;  // 0: none
   std::vector<std::string> tmpfs;        // besides /tmp and /dev/shm
   unsigned long shm_limit_bytes = 64 << 20;
+  std::vector<std::string> denied_syscalls;  // by seccomp, with EPERM; empty: no filter
 };
 
 // In the node: its bundle (config.json, rootfs and the layer `upper` that it writes to), its network namespace, and the

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
+#include <ctime>
 
 #include "memory/page_sink.h"
 
@@ -13,6 +15,19 @@ namespace {
 constexpr size_t chunk_bytes = PageArena::chunk_pages * page_size_bytes;
 constexpr uint32_t grow_chunks = 32;
 constexpr uint32_t reserve_chunks_min = 512;
+// Some chunks, because the whole price of a huge page is paid by who touches it first.
+constexpr double price_half_life_pages = 16 * PageArena::chunk_pages;
+// Fewer at a time pay more for the system call than for the memory.
+constexpr uint32_t priced_pages_min = 32;
+// One chunk in so many, 128 MiB, is of the dearer kind; the second one first.
+constexpr uint32_t trial_interval_chunks = 64;
+
+// The processor's, so that waiting for one does not count.
+double thread_time_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
 
 // Addresses are cheap, but not endless everywhere: eight times the machine's memory holds any container that fits, even
 // one that uses only every eighth page.
@@ -96,11 +111,34 @@ std::byte* PageArena::page(uint32_t chunk, uint32_t first) const {
   return region.base + (chunk & ~huge_base) * chunk_bytes + first * page_size_bytes;
 }
 
-Result<> PageArena::populate(uint32_t chunk, uint32_t first, uint32_t pages) const {
+Result<> PageArena::populate(uint32_t chunk, uint32_t first, uint32_t pages) {
+  std::unique_lock<std::mutex> alone;
+  if (is_huge(chunk)) alone = std::unique_lock(huge_mutexes_[chunk % huge_mutexes_.size()]);
+  const double began_ns = thread_time_ns();
   if (madvise(page(chunk, first), pages * page_size_bytes, MADV_POPULATE_WRITE) != 0) {
     return fail_errno("no memory for the page store");
   }
+  const double took_ns = thread_time_ns() - began_ns;
+  const std::lock_guard lock(mutex_);
+  if (is_huge(chunk)) {
+    huge_price_.add(took_ns, pages);
+  } else if (pages >= priced_pages_min) {
+    small_price_.add(took_ns, pages);
+  }
   return {};
+}
+
+void PageArena::Price::add(double some_ns, uint32_t some_pages) {
+  const double kept = std::exp2(-static_cast<double>(some_pages) / price_half_life_pages);
+  ns = ns * kept + some_ns;
+  pages = pages * kept + some_pages;
+}
+
+bool PageArena::prefer_huge() {
+  const std::lock_guard lock(mutex_);
+  const bool cheaper = huge_price_.ns_per_page() <= small_price_.ns_per_page() || small_price_.pages == 0;
+  const bool trial = ++choices_ % trial_interval_chunks == 2;
+  return cheaper != trial;
 }
 
 void PageArena::punch(uint32_t chunk, uint32_t first, uint32_t pages) const {

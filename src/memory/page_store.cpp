@@ -126,7 +126,8 @@ Result<uint32_t> PageStore::mark_data(Leaf& leaf, uint32_t first, uint32_t pages
   for (uint32_t page = first; page < first + pages; ++page) added += leaf.data[page] ? 0 : 1;
   if (leaf.chunk == PageArena::no_chunk) {
     // The bet on a full huge page is off when the limit is near.
-    if (pages < huge_run_pages || !take_chunk(leaf, true)) GODWIT_TRY(take_chunk(leaf, false));
+    const bool huge = pages >= huge_run_pages && arena_->prefer_huge() && take_chunk(leaf, true).has_value();
+    if (!huge) GODWIT_TRY(take_chunk(leaf, false));
   }
   if (!leaf.huge) GODWIT_TRY(reserve(added));
   const auto mark = static_cast<uint8_t>(std::min(last_round(), round_mark_max));

@@ -1,5 +1,7 @@
 #include "transfer/compression.h"
 
+#include <algorithm>
+
 namespace godwit::transfer {
 namespace {
 
@@ -32,8 +34,9 @@ void CompressionChooser::sent(const EncodedCounts& counts, size_t wire_bytes, Cl
   if (counts.codec_input_bytes < telling_bytes) return;
   codec_ns_per_byte_ = ns_per_byte(counts.codec_time, counts.codec_input_bytes);
   ratio_ = static_cast<double>(counts.codec_output_bytes) / static_cast<double>(counts.codec_input_bytes);
-  const double saved_ns = link_ns_per_byte_ * (1 - ratio_) - codec_ns_per_byte_;
-  worthwhile_ = saved_ns > gain_min * link_ns_per_byte_;
+  const double link_ns = std::max(link_ns_per_byte_, 0.0);  // for a moment the estimate may be less than nothing
+  const double saved_ns = link_ns * (1 - ratio_) - codec_ns_per_byte_;
+  worthwhile_ = saved_ns > gain_min * link_ns;
 }
 
 }  // namespace godwit::transfer

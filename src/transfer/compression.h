@@ -23,7 +23,9 @@ class CompressionChooser {
 
   // Whether to compress the next batch.
   [[nodiscard]] bool next();
-  // What the batch brought. `send_time` includes waiting for the link and for the bandwidth limit.
+  // What the batch brought. `send_time` includes waiting for the link and for the bandwidth limit, but not for the
+  // peer. It may be negative, because the kernel tells with delay how long the peer was waited for: only the sum
+  // counts.
   void sent(const EncodedCounts& counts, size_t wire_bytes, Clock::duration send_time);
 
  private:

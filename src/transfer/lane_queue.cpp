@@ -75,8 +75,10 @@ Result<std::optional<BarrierRequest>> LaneQueue::take(size_t lane, std::vector<L
     return barrier_;
   }
   fill(batch);
+  const bool more = !queue_.empty();
   lock.unlock();
   space_.notify_all();
+  if (more) work_.notify_one();  // who pushed a long run has woken one lane only
   return std::nullopt;
 }
 
@@ -85,7 +87,9 @@ void LaneQueue::fill(std::vector<LaneWork>& batch) {
   while (room > 0 && !queue_.empty()) {
     LaneWork& front = queue_.front();
     if (auto* run = std::get_if<PageRun>(&front)) {
-      const PageRun taken = split(*run, room);
+      // Up to a multiple of a frame's size: so frames do not straddle what the destination keeps together.
+      const uint64_t frame_rest = frame_pages_max - run->address / page_size_bytes % frame_pages_max;
+      const PageRun taken = split(*run, std::min(room, frame_rest));
       room -= taken.pages;
       batch.emplace_back(taken);
       if (run->pages > 0) return;

@@ -22,6 +22,7 @@ struct LaneSender::Lane {
   std::unique_ptr<TlsStream> stream;
   LaneEncoder encoder;
   CompressionChooser chooser;
+  std::chrono::microseconds peer_limited{};  // as of the last batch
   std::vector<LaneWork> batch;
   std::thread thread;
 };
@@ -34,6 +35,7 @@ LaneSender::LaneSender(std::vector<std::unique_ptr<TlsStream>> lanes, LaneSender
                                                  .stream = std::move(stream),
                                                  .encoder = {},
                                                  .chooser = CompressionChooser(options.compression),
+                                                 .peer_limited = {},
                                                  .batch = {},
                                                  .thread = {}}));
   }
@@ -137,7 +139,10 @@ Result<> LaneSender::send_batch(Lane& lane) {
   memory_rate_.end(ended, (counts.data_pages + counts.zero_pages) * page_size_bytes);
   wire_rate_.end(ended, wire_bytes);
   GODWIT_TRY(std::move(sent));
-  lane.chooser.sent(counts, wire_bytes, ended - encoded);
+  // Compressing helps against a slow link, not against a peer that is slow in decrypting and storing.
+  const auto peer_limited = lane.stream->peer_limited_time();
+  const auto peers_time = peer_limited - std::exchange(lane.peer_limited, peer_limited);
+  lane.chooser.sent(counts, wire_bytes, ended - encoded - peers_time);
   count(counts, wire_bytes);
   return {};
 }

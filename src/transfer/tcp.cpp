@@ -1,9 +1,9 @@
 #include "transfer/tcp.h"
 
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -61,6 +61,13 @@ Result<> prepare_socket(int socket) {
   const int on = 1;
   if (::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return fail_errno("set TCP_NODELAY");
   return {};
+}
+
+std::chrono::microseconds receiver_limited_time(int socket) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return std::chrono::microseconds(info.tcpi_rwnd_limited);
 }
 
 Result<UniqueFd> connect_tcp(const std::string& address, uint16_t port, Deadline deadline) {

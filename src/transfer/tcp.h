@@ -2,6 +2,7 @@
 // cannot be bounded; who wants names resolves them first.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -19,6 +20,10 @@ Result<UniqueFd> connect_tcp(const std::string& address, uint16_t port, Deadline
 
 // Makes a connected socket what connect_tcp() returns: for sockets that another process accepted.
 Result<> prepare_socket(int socket);
+
+// How long, of all the time since it was connected, the peer was too slow in taking what had come: no network would
+// have brought it more. 0 if the kernel does not tell.
+std::chrono::microseconds receiver_limited_time(int socket);
 
 struct Connection {
   UniqueFd socket;   // as from connect_tcp()

@@ -154,6 +154,10 @@ Result<std::unique_ptr<TlsStream>> TlsStream::accept(UniqueFd socket, const TlsI
   return stream;
 }
 
+std::chrono::microseconds TlsStream::peer_limited_time() const {
+  return receiver_limited_time(socket_.get());
+}
+
 Result<> TlsStream::handshake(Deadline deadline) {
   for (;;) {
     int result = 0;

@@ -64,6 +64,9 @@ class TlsStream final : public os::ByteStream {
   // The first DNS name of the peer's certificate.
   [[nodiscard]] const std::string& peer_name() const { return peer_name_; }
 
+  // Grows by the time for which the peer, and not the network, was what held the writing up.
+  [[nodiscard]] std::chrono::microseconds peer_limited_time() const;
+
   // How long a write, a flush or read_exact() may see no progress. 30 s unless set; before other threads use it.
   void set_idle_timeout(milliseconds timeout) { idle_timeout_ = timeout; }
 

@@ -109,12 +109,12 @@ std::vector<agent::Event> Move::events() const {
   return shared_->events;
 }
 
-Result<std::unique_ptr<TwoNodes>> TwoNodes::start(int nodes) {
-  GODWIT_ASSIGN(lab::Lab lab, lab::Lab::start({.nodes = nodes}));
+Result<std::unique_ptr<TwoNodes>> TwoNodes::start(const lab::LabOptions& options) {
+  GODWIT_ASSIGN(lab::Lab lab, lab::Lab::start(options));
   std::string folder = "/tmp/godwit-moves-XXXXXX";
   if (::mkdtemp(folder.data()) == nullptr) return fail_errno("make a folder for logs");
   std::unique_ptr<TwoNodes> all(new TwoNodes(std::move(lab), std::move(folder)));
-  for (int index = 1; index <= nodes; ++index) GODWIT_TRY(all->start_agent(index));
+  for (int index = 1; index <= options.nodes; ++index) GODWIT_TRY(all->start_agent(index));
   return all;
 }
 
@@ -159,10 +159,12 @@ Result<> TwoNodes::kill_agent(int index) {
 Result<bool> TwoNodes::kill_worker(int index, const std::string& session) {
   if (session.empty()) return fail("a worker of no session");
   const std::vector<pid_t> workers = find_processes(node(index), {"godwit-agent", "worker", session});
-  for (const pid_t pid : workers) {
-    GODWIT_TRY(node(index).exec_checked({"kill", "-KILL", std::to_string(pid)}, Deadline::after(command_time)));
-  }
-  return !workers.empty();
+  if (workers.empty()) return false;
+  std::vector<std::string> command{"kill", "-KILL"};
+  for (const pid_t pid : workers) command.push_back(std::to_string(pid));
+  // Not checked: one of them may have ended by itself meanwhile.
+  GODWIT_TRY(node(index).exec(command, Deadline::after(command_time)));
+  return true;
 }
 
 std::string TwoNodes::agent_socket(int index) const {
@@ -187,6 +189,31 @@ Result<agent::ResultEvent> TwoNodes::move(const std::string& container, int from
 Result<agent::ResultEvent> TwoNodes::cancel(int index, const std::string& session) {
   return cli::ask_agent(agent_socket(index), agent::CancelRequest{.session = session}, Deadline::after(command_time),
                         [](const agent::Event&) {});
+}
+
+Result<agent::ResultEvent> TwoNodes::outcome(int index, const std::string& session, Deadline deadline) const {
+  for (;;) {
+    const auto answer = cli::ask_agent(agent_socket(index), agent::InspectRequest{.session = session},
+                                       Deadline::after(command_time), [](const agent::Event&) {});
+    if (answer && answer->session.empty()) return fail("{} knows no session {}", node(index).name(), session);
+    if (answer && !answer->unknown) return *answer;
+    if (deadline.expired()) {
+      return fail("session {} does not end on {}: {}", session, node(index).name(),
+                  answer ? answer->reason : answer.error().message);
+    }
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+}
+
+std::vector<agent::SessionInfo> TwoNodes::sessions(int index) const {
+  std::vector<agent::SessionInfo> all;
+  const auto answer = cli::ask_agent(agent_socket(index), agent::SessionsRequest{}, Deadline::after(command_time),
+                                     [&](const agent::Event& event) {
+                                       const auto* list = std::get_if<agent::SessionsEvent>(&event);
+                                       if (list != nullptr) all = list->sessions;
+                                     });
+  EXPECT_TRUE(answer.has_value()) << answer.error().message;
+  return all;
 }
 
 std::vector<agent::ContainerInfo> TwoNodes::containers(int index) const {

@@ -47,7 +47,8 @@ class Move {
 // test has failed.
 class TwoNodes {
  public:
-  static Result<std::unique_ptr<TwoNodes>> start(int nodes = 2);
+  static Result<std::unique_ptr<TwoNodes>> start(int nodes = 2) { return start(lab::LabOptions{.nodes = nodes}); }
+  static Result<std::unique_ptr<TwoNodes>> start(const lab::LabOptions& options);
   ~TwoNodes();
   TwoNodes(const TwoNodes&) = delete;
   TwoNodes& operator=(const TwoNodes&) = delete;
@@ -56,7 +57,7 @@ class TwoNodes {
                        const std::vector<std::string>& environment = {});
   // SIGKILL, to the supervisor alone: its workers live on.
   Result<> kill_agent(int node);
-  // SIGKILL to the worker of a session; false if there is none.
+  // SIGKILL to all workers of a session; false if there is none.
   Result<bool> kill_worker(int node, const std::string& session);
 
   [[nodiscard]] lab::Lab& lab() { return lab_; }
@@ -70,6 +71,10 @@ class TwoNodes {
   Result<agent::ResultEvent> move(const std::string& container, int from, int to,
                                   const agent::MigrateOptions& options = {});
   Result<agent::ResultEvent> cancel(int node, const std::string& session);
+  // How a session ended on a node, asked for until it has: also after its worker or agent was killed. Error: the node
+  // knows no such session, or the deadline passed.
+  Result<agent::ResultEvent> outcome(int node, const std::string& session, Deadline deadline) const;
+  [[nodiscard]] std::vector<agent::SessionInfo> sessions(int node) const;
   [[nodiscard]] std::vector<agent::ContainerInfo> containers(int node) const;
   // "running", "paused" (frozen) or empty: what runc of the node knows of the container.
   [[nodiscard]] std::string state_of(const std::string& container, int node) const;

@@ -25,6 +25,7 @@ constexpr int connections_max = 64;  // of each kind at once
 constexpr size_t answers_max = 16;
 constexpr auto preamble_time = std::chrono::seconds(3);
 constexpr auto command_time = std::chrono::seconds(10);
+constexpr auto predecessor_time = std::chrono::seconds(2);
 constexpr auto recovery_interval = std::chrono::seconds(2);
 
 Result<UniqueFd> listen_unix_stream(const std::string& path) {
@@ -64,7 +65,12 @@ Result<> Supervisor::listen() {
   GODWIT_TRY(memory_id());  // made by one process, before workers ask
   const std::string run = SessionDirectory::root() + "/..";
   GODWIT_ASSIGN(instance_lock_, os::open_file(run + "/agent.lock", O_RDWR | O_CREAT, 0600));
-  if (::flock(instance_lock_.get(), LOCK_EX | LOCK_NB) != 0) return fail("another agent is running on this node");
+  // The agent before us may just be ending.
+  const Deadline deadline = Deadline::after(predecessor_time);
+  while (::flock(instance_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (deadline.expired()) return fail("another agent is running on this node");
+    std::this_thread::sleep_for(milliseconds(10));
+  }
   GODWIT_ASSIGN(transfer::Listener listener, transfer::Listener::open(config_.listen_address, config_.port));
   peer_listener_.emplace(std::move(listener));
   GODWIT_ASSIGN(command_listener_, listen_unix_stream(run + "/agent.sock"));

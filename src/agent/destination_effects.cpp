@@ -53,7 +53,13 @@ Result<> DestinationWorker::make_slot() {
   GODWIT_ASSIGN(network::Parking parking, network::Parking::open(netns, description.interface.name));
   parking_.emplace(std::move(parking));
 
-  GODWIT_ASSIGN(auto store, memory::PageStore::create({.limit_bytes = body.page_store_bytes}));
+  // Whatever the source sends, this node keeps some memory for its other containers.
+  GODWIT_ASSIGN(const uint64_t available, available_memory_bytes());
+  const uint64_t store_max = available / 10 * 9;
+  GODWIT_ASSIGN(
+      auto store,
+      memory::PageStore::create(
+          {.limit_bytes = body.page_store_bytes == 0 ? store_max : std::min(body.page_store_bytes, store_max)}));
   auto pager = std::make_unique<memory::Pager>(*store, memory::PagerOptions{});
   GODWIT_TRY(pager->start());
   GODWIT_ASSIGN(criu::LazyPagesSocket socket, criu::LazyPagesSocket::listen(session_.path("work")));

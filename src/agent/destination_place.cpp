@@ -21,6 +21,8 @@ std::string join(const std::vector<std::string>& words, const char* separator) {
                          [&](const std::string& text, const std::string& word) { return text + separator + word; });
 }
 
+}  // namespace
+
 Result<uint64_t> available_memory_bytes() {
   GODWIT_ASSIGN(const std::string text, os::read_file("/proc/meminfo"));
   const size_t at = text.find("MemAvailable:");
@@ -30,6 +32,8 @@ Result<uint64_t> available_memory_bytes() {
   }
   return kib * 1024;
 }
+
+namespace {
 
 Result<> check_acceptable(const AgentConfig& config, const ContainerDescription& description) {
   GODWIT_ASSIGN(const os::Output state,

@@ -11,6 +11,9 @@
 
 namespace godwit::agent {
 
+// What this node can give without swapping, as the kernel estimates it.
+Result<uint64_t> available_memory_bytes();
+
 // Where an arriving container will live on this node: bundle, files, network. Made before its files arrive. Plain names
 // of kernel objects: a recovery removes them by remove_container_place().
 //

@@ -18,6 +18,7 @@ constexpr const char* agent_socket_path = "/run/godwit/agent.sock";
 constexpr uint16_t agent_port = 9876;
 
 constexpr uint64_t lanes_max = 16;
+constexpr uint64_t lanes_default = 2;
 constexpr uint64_t iterations_max = 1000;
 
 // Limits of one migration; nullopt leaves the choice to the agent.

@@ -19,7 +19,6 @@ using nlohmann::json;
 
 constexpr auto step_time = std::chrono::seconds(10);
 constexpr auto query_time = std::chrono::milliseconds(1200);
-constexpr uint64_t lanes_default = 2;
 // Until a container that has just arrived has all its memory, the session that brought it keeps its name.
 constexpr auto lock_time = std::chrono::seconds(10);
 // How long the file copy may be quiet: between two passes are rounds of memory. That the peer lives is the link's to

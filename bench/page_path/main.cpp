@@ -4,6 +4,7 @@
 // The ways take turns within one run, because the speed of the machine may drift: only the ratios of one run tell.
 #include <CLI/CLI.hpp>
 
+#include "agent/requests.h"
 #include "bench/common/report.h"
 #include "bench/page_path/contents.h"
 #include "bench/page_path/loopback_namespace.h"
@@ -19,7 +20,7 @@ using nlohmann::json;
 struct Options {
   uint64_t memory_bytes = uint64_t{1} << 30;
   int repeats = 5;
-  size_t lanes = 2;
+  size_t lanes = agent::lanes_default;
   std::string json_path;
 };
 
@@ -102,7 +103,9 @@ int main(int argc, char** argv) {
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
   app.add_option("--repeats", options.repeats)->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_option("--lanes", options.lanes)->check(CLI::Range(1, 64))->capture_default_str();
+  app.add_option("--lanes", options.lanes)
+      ->check(CLI::Range(size_t{1}, size_t{agent::lanes_max}))
+      ->capture_default_str();
   app.add_option("--json", options.json_path, "write the figures to this file");
   CLI11_PARSE(app, argc, argv);
   // Whole pages, and the pattern of zero pages twice at least.

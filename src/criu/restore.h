@@ -37,8 +37,8 @@ namespace godwit::criu {
 void unmount_restore_root(const std::string& runc_root, const std::string& container_id);
 // Removes all that runc has written down of a container that does not live. Can be repeated.
 Result<> remove_runc_state(const std::string& runc_root, const std::string& container_id);
-// After the death of a process that was in a Restore with that work directory: its runc notices by its socket, ends what
-// was restored and clears up. Until that has ended nobody else can. At once if there was none.
+// After the death of a process that was in a Restore with that work directory: its runc notices by its socket, ends
+// what was restored and clears up. Until that has ended nobody else can. At once if there was none.
 Result<> wait_until_restore_ended(const std::string& work_dir, Deadline deadline);
 
 struct RestorePlace {

@@ -21,8 +21,8 @@ namespace {
 constexpr size_t page = os::page_bytes;
 
 bool is_shared_memory(const os::Vma& vma) {
-  return vma.shared && (vma.path.starts_with("/dev/zero") || vma.path.starts_with("/memfd:") ||
-                        vma.path.starts_with("/SYSV"));
+  return vma.shared &&
+         (vma.path.starts_with("/dev/zero") || vma.path.starts_with("/memfd:") || vma.path.starts_with("/SYSV"));
 }
 
 // Mappings of the process that userfaultfd serves, by their start.
@@ -71,8 +71,7 @@ Result<> copy_memfds(pid_t source, pid_t restored) {
     if (!descriptor.target.starts_with("/memfd:")) continue;
     GODWIT_ASSIGN(const UniqueFd from,
                   os::open_file(fmt::format("/proc/{}/fd/{}", source, descriptor.number), O_RDONLY));
-    GODWIT_ASSIGN(const UniqueFd to,
-                  os::open_file(fmt::format("/proc/{}/fd/{}", restored, descriptor.number), O_RDWR));
+    GODWIT_ASSIGN(const UniqueFd to, os::open_file(fmt::format("/proc/{}/fd/{}", restored, descriptor.number), O_RDWR));
     GODWIT_TRY(copy(from.get(), to.get(), 0, static_cast<uint64_t>(::lseek(from.get(), 0, SEEK_END))));
   }
   return {};
@@ -124,9 +123,8 @@ Feeder::Feeder(LazyPagesSocket socket, std::map<pid_t, pid_t> source)
       ++lazy_processes_;
       const auto found = source_.find((*next)->container_pid);
       if (found == source_.end()) continue;
-      servers.emplace_back([this, fd = (*next)->userfaultfd.release(), pid = found->second] {
-        serve(UniqueFd(fd), pid);
-      });
+      servers.emplace_back(
+          [this, fd = (*next)->userfaultfd.release(), pid = found->second] { serve(UniqueFd(fd), pid); });
     }
     for (std::thread& server : servers) server.join();
   });

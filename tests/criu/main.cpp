@@ -19,8 +19,8 @@ int run_in_node(const std::vector<std::string>& arguments) {
   }
   std::vector<std::string> command{"/opt/godwit/bin/criu_root_test"};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  auto test = lab->node(1).spawn(command, {.environment = {std::string(in_node) + "=1"},
-                                           .descriptors = {{1, 1}, {2, 2}}});
+  auto test =
+      lab->node(1).spawn(command, {.environment = {std::string(in_node) + "=1"}, .descriptors = {{1, 1}, {2, 2}}});
   if (!test) {
     std::cerr << test.error().message << "\n";
     return 1;

@@ -72,8 +72,8 @@ umount {0}/rootfs; ip netns del {1}; rm -rf {0})",
 }
 
 void Place::start(const std::vector<std::pair<int, int>>& stdio) {
-  const auto output = os::run({.argv = {"runc", "--log", bundle() + "/runc.log", "run", "--detach", "--bundle", bundle(),
-                                        "--pid-file", bundle() + "/pid", name_},
+  const auto output = os::run({.argv = {"runc", "--log", bundle() + "/runc.log", "run", "--detach", "--bundle",
+                                        bundle(), "--pid-file", bundle() + "/pid", name_},
                                .descriptors = stdio},
                               soon());
   ASSERT_TRUE(output.has_value()) << output.error().message;

@@ -67,14 +67,14 @@ void* map(void* at, size_t bytes, int protection, int flags, int fd = -1) {
 struct Shapes {
   void* anonymous;
   void* read_only;
-  void* shared;         // also the child's
-  void* memfd_mapped;   // of memfd
-  int memfd;            // the second half of it is not mapped
+  void* shared;        // also the child's
+  void* memfd_mapped;  // of memfd
+  int memfd;           // the second half of it is not mapped
   void* system_v;
-  void* private_file;   // half of it overwritten
+  void* private_file;  // half of it overwritten
   int deleted_file;
   int kept_file;
-  void* sparse;         // one page in 64 MiB
+  void* sparse;  // one page in 64 MiB
 
   static Shapes make() {
     Shapes shapes{};

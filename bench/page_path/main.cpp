@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--repeats", options.repeats)->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--lanes", options.lanes)
-      ->check(CLI::Range(size_t{1}, size_t{agent::lanes_max}))
+      ->check(CLI::Range(size_t{1}, size_t{godwit::agent::lanes_max}))
       ->capture_default_str();
   app.add_option("--json", options.json_path, "write the figures to this file");
   CLI11_PARSE(app, argc, argv);

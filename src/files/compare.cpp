@@ -14,7 +14,7 @@
 namespace godwit::files {
 namespace {
 
-constexpr size_t kPartBytes = 256 * 1024;
+constexpr size_t kPartBytes = size_t{256} * 1024;
 
 struct Side {
   RootDirectory root;

@@ -27,7 +27,7 @@ constexpr uint64_t kEvents = FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVE
                              FAN_CLOSE_WRITE | FAN_DELETE_SELF | FAN_ONDIR | FAN_EVENT_ON_CHILD;
 // The kernel merges equal events while they wait: a busy writer costs a few reads a second, not one for each write.
 constexpr auto kGather = milliseconds(20);
-constexpr size_t kEventBytes = 64 * 1024;
+constexpr size_t kEventBytes = size_t{64} * 1024;
 constexpr auto kProbeWait = milliseconds(500);
 
 // A directory's identity as events carry it: file system id, handle type, handle.

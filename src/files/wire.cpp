@@ -11,7 +11,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "records are copied as they lie in memory");
 
-constexpr size_t kGatherBytes = 256 * 1024;
+constexpr size_t kGatherBytes = size_t{256} * 1024;
 constexpr size_t kPathBytesMax = 4095;
 constexpr size_t kNameBytesMax = 255;
 constexpr size_t kXattrsMax = 4096;

@@ -162,6 +162,8 @@ Result<> SourceCopy::precopy(Deadline deadline) {
   }
   // What changed in files meanwhile; then memory once more, so that the freeze finds little of either.
   GODWIT_TRY(copy_files_once(deadline));
+  GODWIT_ASSIGN(const std::vector<pid_t> processes, os::cgroup_processes(container_.freezer.directory()));
+  GODWIT_TRY(smaps_.remember(processes));
   GODWIT_TRY(run_round(policy, deadline));
   return {};
 }

@@ -52,6 +52,8 @@ class SourceCopy {
                       const std::function<void(std::vector<criu::SharedObjectId>)>& scanned);
   // What the destination must know about the processes to restore their memory; after final_copy().
   [[nodiscard]] nlohmann::json final_description() const;
+  // The flags of all mappings as they were shortly before the freeze; after precopy().
+  [[nodiscard]] const criu::SmapsCache& smaps() const { return smaps_; }
   [[nodiscard]] CopyTotals totals() const;
   // Ends whatever waits here, for good.
   void stop();
@@ -75,6 +77,7 @@ class SourceCopy {
   bool files_begun_ = false;
   std::atomic<bool> stopped_ = false;
 
+  criu::SmapsCache smaps_;
   std::optional<memory::FinalReport> final_;
   mutable std::mutex totals_mutex_;
   CopyTotals totals_;

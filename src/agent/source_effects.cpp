@@ -124,7 +124,8 @@ Result<> SourceWorker::dump() {
     if (!told) scanned.set_value({});
   });
   const auto dump_metadata = [&]() -> Result<> {
-    const criu::DumpRequest request{.mounts = container_->mounts, .copied_objects = shared.get()};
+    const criu::DumpRequest request{
+        .mounts = container_->mounts, .copied_objects = shared.get(), .smaps = &copy_->smaps()};
     const auto began = Clock::now();
     Result<> sent;
     GODWIT_ASSIGN(const criu::DumpReport report, dump_->run(request, hold_->freezer(), deadline, [&] {

@@ -11,6 +11,7 @@
 #include "criu/rpc.h"
 #include "criu/tcp_repair.h"
 #include "os/file.h"
+#include "os/procfs.h"
 
 namespace godwit::criu {
 namespace {
@@ -87,6 +88,11 @@ Result<> Dump::send_request(const DumpRequest& request, const os::CgroupFreezer&
   GODWIT_ASSIGN(images_fd_, os::open_file(images_dir_, O_RDONLY | O_DIRECTORY));
   GODWIT_ASSIGN(work_fd_, os::open_file(work_dir_, O_RDONLY | O_DIRECTORY));
   GODWIT_TRY(os::write_file_atomic(work_dir_ + "/" + copied_objects_name, copied_objects_list(request.copied_objects)));
+  if (request.smaps != nullptr) {
+    GODWIT_ASSIGN(const std::vector<pid_t> processes, os::cgroup_processes(freezer.directory()));
+    GODWIT_ASSIGN(const int written, request.smaps->write(processes, work_dir_));
+    log_debug("flags of mappings known before the freeze: {} of {} processes", written, processes.size());
+  }
   const Options options{
       .images_dir_fd = images_fd_.get(),
       .work_dir_fd = work_fd_.get(),

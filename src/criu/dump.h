@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "criu/container_mounts.h"
 #include "criu/criu_program.h"
+#include "criu/smaps_cache.h"
 #include "os/freezer.h"
 
 namespace godwit::criu {
@@ -33,6 +34,8 @@ struct DumpRequest {
   std::vector<ContainerMount> mounts;
   // Shared memory whose contents the caller carries over. criu saves the contents of all other shared memory itself.
   std::vector<SharedObjectId> copied_objects;
+  // May be null: then criu reads the flags of all mappings itself.
+  const SmapsCache* smaps = nullptr;
   // Half-open TCP connections are left out instead of failing the dump. The other side of one that waits to be accepted
   // believes it to be open and gets a reset: better retry first.
   bool skip_half_open_tcp = false;

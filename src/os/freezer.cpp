@@ -13,6 +13,8 @@
 namespace godwit::os {
 namespace {
 
+constexpr auto attempt_time = std::chrono::milliseconds(200);
+
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   for (;;) {
@@ -108,9 +110,21 @@ Result<bool> CgroupFreezer::reaches(State wanted, Deadline deadline) const {
   }
 }
 
+// A version 1 freezer sometimes stays FREEZING for good, when a task was woken for the freeze while it was just being
+// stopped or continued by a signal: only a thaw and another try help.
+Result<bool> CgroupFreezer::freeze_again_and_again(Deadline deadline) const {
+  for (;;) {
+    GODWIT_TRY(request(true));
+    const Deadline attempt = version_ == 1 ? Deadline::after(attempt_time).sooner(deadline) : deadline;
+    GODWIT_ASSIGN(const bool reached, reaches(State::frozen, attempt));
+    if (reached || deadline.expired()) return reached;
+    GODWIT_TRY(request(false));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 Result<> CgroupFreezer::freeze(Deadline deadline) const {
-  GODWIT_TRY(request(true));
-  auto reached = reaches(State::frozen, deadline);
+  auto reached = freeze_again_and_again(deadline);
   if (reached.has_value() && *reached) return {};
   const auto undone = request(false);
   const std::string_view now = undone.has_value() ? "it is thawed again" : "and it could not be thawed again";

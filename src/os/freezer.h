@@ -38,6 +38,7 @@ class CgroupFreezer {
  private:
   CgroupFreezer(std::string directory, int version) : directory_(std::move(directory)), version_(version) {}
   [[nodiscard]] Result<> request(bool frozen) const;
+  [[nodiscard]] Result<bool> freeze_again_and_again(Deadline deadline) const;
   [[nodiscard]] Result<bool> reaches(State wanted, Deadline deadline) const;
 
   std::string directory_;

@@ -70,9 +70,10 @@ TEST_F(WorkloadTest, ASelfCheckingProgramFindsItsMemoryUnchanged) {
                                     lab::bundle_path(container) + "/rootfs"},
                                    Deadline::after(std::chrono::seconds(10)));
   ASSERT_TRUE(put.has_value()) << put.error().message;
+  // The file is empty for a moment each time that it is written, and says 0 at first.
   const auto steps = [&]() -> long {
-    const auto text =
-        in_container("for i in $(seq 250); do [ -s /tmp/steps ] && exec cat /tmp/steps; sleep 0.02; done");
+    const auto text = in_container(
+        "for i in $(seq 250); do read -r n </tmp/steps && [ \"$n\" -gt 0 ] && echo $n && exit; sleep 0.02; done");
     return std::strtol(text.value_or("").c_str(), nullptr, 10);
   };
   long before = steps();

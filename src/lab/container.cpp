@@ -82,9 +82,11 @@ runc --log "$1/runc.log" run --detach --bundle "$1" --pid-file "$1/init.pid" "$2
   { cat "$1/runc.log"; exit 1; }
 )";
 
-// $1 bundle, $2 name. Whatever of it is there: after a migration not everything is.
+// $1 bundle, $2 name. Whatever of it is there: after a migration not everything is. The cable goes by name, because a
+// network namespace that is deleted takes its links along only later.
 constexpr const char* remove_script = R"(
 runc delete --force "$2" 2>/dev/null
+ip -n "$2" link delete eth0 2>/dev/null
 ip netns delete "$2" 2>/dev/null
 umount "$1/rootfs" 2>/dev/null
 rm -rf --one-file-system "$1"

@@ -110,6 +110,17 @@ void freeze_and_compare(PrecopySource& source, const os::CgroupFreezer& freezer,
   ASSERT_NO_FATAL_FAILURE(sink.compare(*report, totals.compared_pages));
 }
 
+// Again and again: what is just being forked is not in the list yet.
+void kill_all(const TestCgroup& cgroup) {
+  for (const Deadline deadline = soon(); !deadline.expired();) {
+    const auto pids = os::cgroup_processes(cgroup.directory());
+    if (pids.has_value() && pids->empty()) return;
+    for (const pid_t pid : pids.value_or(std::vector<pid_t>{})) ::kill(pid, SIGKILL);
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  FAIL() << "processes outlive SIGKILL\n" << describe_processes(cgroup.directory());
+}
+
 TEST_P(PrecopyMutator, EndsByteIdentical) {
   const auto cgroup = TestCgroup::make(GetParam());
   if (!cgroup.has_value()) GTEST_SKIP() << "no freezer of version " << GetParam() << " is mounted here";
@@ -151,12 +162,7 @@ TEST_P(PrecopyMutator, EndsByteIdentical) {
     totals.frozen_us += source.frozen_us();
     (void)cgroup->freezer().thaw(soon());
     EXPECT_EQ(mutator.wait(Deadline::after(milliseconds(2))), -1) << "the program ended by itself";
-    for (const pid_t pid : os::cgroup_processes(cgroup->directory()).value_or(std::vector<pid_t>{})) {
-      ::kill(pid, SIGKILL);
-    }
-    while (!os::cgroup_processes(cgroup->directory()).value_or(std::vector<pid_t>{}).empty()) {
-      std::this_thread::sleep_for(milliseconds(1));
-    }
+    ASSERT_NO_FATAL_FAILURE(kill_all(*cgroup));
     if (HasFatalFailure()) return;
   }
   std::printf(

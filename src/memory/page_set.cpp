@@ -4,6 +4,20 @@
 
 namespace godwit::memory {
 
+namespace {
+
+// Of the 64 pages of word `word` of a block, those whose numbers in the block are in [from, to).
+uint64_t bits_between(size_t word, uint64_t from, uint64_t to) {
+  const auto below = [&](uint64_t page) {
+    const uint64_t first = word * 64;
+    if (page <= first) return uint64_t{0};
+    return page - first >= 64 ? ~uint64_t{0} : (uint64_t{1} << (page - first)) - 1;
+  };
+  return below(to) & ~below(from);
+}
+
+}  // namespace
+
 void PageSet::insert(uint64_t address, uint64_t pages) {
   uint64_t page = address >> page_shift;
   const uint64_t end = page + pages;
@@ -28,6 +42,28 @@ void PageSet::insert(const PageSet& other) {
     Block& mine = blocks_.try_emplace(blocks_.end(), number)->second;
     for (size_t i = 0; i < block.size(); ++i) mine[i] |= block[i];
   }
+}
+
+void PageSet::insert(const PageSet& other, uint64_t start, uint64_t end) {
+  const auto last = other.blocks_.lower_bound(((end >> page_shift) + pages_per_block - 1) / pages_per_block);
+  for (auto block = other.blocks_.lower_bound((start >> page_shift) / pages_per_block); block != last; ++block) {
+    const uint64_t block_start = (block->first * pages_per_block) << page_shift;
+    const uint64_t from = (std::max(start, block_start) - block_start) >> page_shift;
+    const uint64_t to = std::min(pages_per_block, (end - block_start) >> page_shift);
+    Block& mine = blocks_.try_emplace(blocks_.end(), block->first)->second;
+    for (size_t i = 0; i < mine.size(); ++i) mine[i] |= block->second[i] & bits_between(i, from, to);
+  }
+}
+
+std::optional<uint64_t> PageSet::first(uint64_t start, uint64_t end) const {
+  for (auto block = blocks_.lower_bound((start >> page_shift) / pages_per_block); block != blocks_.end(); ++block) {
+    const uint64_t block_start = (block->first * pages_per_block) << page_shift;
+    const uint64_t from = start > block_start ? (start - block_start) >> page_shift : 0;
+    const uint64_t found = block_start + (next(block->second, from, true) << page_shift);
+    if (block_start >= end || (found < block_start + block_bytes && found >= end)) return std::nullopt;
+    if (found < block_start + block_bytes) return found;
+  }
+  return std::nullopt;
 }
 
 void PageSet::intersect(const PageSet& other) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "base/result.h"
 
@@ -15,10 +16,15 @@ class PageSet {
  public:
   static constexpr uint64_t page_shift = 12;
   static constexpr uint64_t pages_per_block = 512;
+  static constexpr uint64_t block_bytes = pages_per_block << page_shift;
 
   // Pages from `address` on.
   void insert(uint64_t address, uint64_t pages);
   void insert(const PageSet& other);
+  // The pages of `other` between two addresses.
+  void insert(const PageSet& other, uint64_t start, uint64_t end);
+  // The address of its first page between two addresses.
+  [[nodiscard]] std::optional<uint64_t> first(uint64_t start, uint64_t end) const;
   // Removes what is not in `other`.
   void intersect(const PageSet& other);
   [[nodiscard]] bool contains(uint64_t address) const;

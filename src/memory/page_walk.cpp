@@ -51,6 +51,26 @@ Result<> PageWalk::walk(const os::Vma& vma, WalkMode mode, uint64_t& at, const V
   return {};
 }
 
+Result<> PageWalk::walk_unprotected(const os::Vma& vma, const Visit& visit) {
+  // Exactly these fields: they are what the kernel has a short way for (pagemap_scan_pmd_entry() in
+  // fs/proc/task_mmu.c).
+  const os::PageQuery query{.all_of = os::page_written, .returned = os::page_written, .require_write_track = true};
+  for (uint64_t at = vma.start; at < vma.end;) {
+    uint64_t walked_to = 0;
+    GODWIT_ASSIGN(const size_t found, pagemap_.scan(query, at, vma.end, regions_, walked_to));
+    for (const os::PageRegion& region : std::span(regions_).first(found)) visit(region.start, region.end, true);
+    if (walked_to <= at) return fail("the page map scan stands still at {:x}", at);
+    at = walked_to;
+  }
+  return {};
+}
+
+Result<bool> PageWalk::has_page(uint64_t address) const {
+  uint64_t entry = 0;
+  GODWIT_TRY(pagemap_.read_entries(address, {&entry, 1}));
+  return (entry & (entry_present | entry_swapped)) != 0;
+}
+
 Result<> PageWalk::walk_entries(const os::Vma& vma, uint64_t& at, const Visit& visit) {
   constexpr uint64_t entries_per_read = 32768;
   while (at < vma.end) {

@@ -38,6 +38,13 @@ class PageWalk {
   // it may have been protected. Errors as of Pagemap::scan.
   Result<> walk(const os::Vma& vma, WalkMode mode, uint64_t& at, const Visit& visit);
 
+  // Visits, in ascending order, what of a tracked anonymous mapping is not protected: pages written, dropped or come
+  // since they were protected, and holes. Ten times as quick as walk(), as the kernel looks at nothing else. What has
+  // no page table is not visited: a program that drops 2 MiB at once can make the kernel take the table away.
+  Result<> walk_unprotected(const os::Vma& vma, const Visit& visit);
+  // Whether the process has a page there, present or swapped out.
+  [[nodiscard]] Result<bool> has_page(uint64_t address) const;
+
  private:
   explicit PageWalk(os::Pagemap pagemap) : pagemap_(std::move(pagemap)), regions_(os::Pagemap::regions_per_call) {}
   // For kernels without PAGEMAP_SCAN; `written` is always the soft-dirty bit.

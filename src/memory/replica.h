@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/result.h"
 #include "memory/page_set.h"
@@ -20,6 +21,13 @@ class Replica {
     seen_.insert(start, pages);
     if (written) unsent_.insert(start, pages);
   }
+  // Pages between two addresses that are as the last scan saw them.
+  void keep(uint64_t start, uint64_t end) { seen_.insert(held_, start, end); }
+  // The first page between two addresses that the last scan saw.
+  [[nodiscard]] std::optional<uint64_t> first_held(uint64_t start, uint64_t end) const {
+    return held_.first(start, end);
+  }
+  [[nodiscard]] bool trusted() const { return !distrusted_; }
   // What was written is not known for certain (a scan broke off): everything counts as written in the next report.
   void distrust() { distrusted_ = true; }
 

@@ -107,20 +107,60 @@ Result<ScanReport> UserfaultfdTracker::final_scan(const RunFunction& emit) {
   GODWIT_ASSIGN(PageWalk walk, PageWalk::open(pid_));
   replica_.begin();
   for (const os::Vma& vma : report.mappings) {
-    if (!holds_private_pages(vma)) continue;
-    uint64_t at = vma.start;
-    auto walked = walk.walk(vma, {.require_track = true}, at,
-                            [&](uint64_t start, uint64_t end, bool written) { replica_.visit(start, end, written); });
-    if (!walked.has_value() && walked.error().code == EPERM) {
-      walked = walk.walk(vma, {}, at, [&](uint64_t start, uint64_t end, bool) {
-        report.untracked_pages += (end - start) / os::page_bytes;
-        replica_.visit(start, end, true);
-      });
-    }
-    GODWIT_TRY(walked);
+    if (holds_private_pages(vma)) GODWIT_TRY(walk_finally(walk, vma, report));
   }
   GODWIT_TRY(replica_.report(emit, report));
   return report;
+}
+
+Result<> UserfaultfdTracker::walk_finally(PageWalk& walk, const os::Vma& vma, ScanReport& report) {
+  uint64_t at = vma.start;
+  // A file's mapping keeps its protection where a page was dropped: all of it has to be looked at.
+  const bool only_changes = vma.inode == 0 && replica_.trusted();
+  const auto walked =
+      only_changes ? walk_changes(walk, vma)
+                   : walk.walk(vma, {.require_track = true}, at, [&](uint64_t start, uint64_t end, bool written) {
+                       replica_.visit(start, end, written);
+                     });
+  if (walked.has_value() || walked.error().code != EPERM) return walked;
+  return walk.walk(vma, {}, at, [&](uint64_t start, uint64_t end, bool) {
+    report.untracked_pages += (end - start) / os::page_bytes;
+    replica_.visit(start, end, true);
+  });
+}
+
+// Looks closer only at what is not protected. Everything else is as the last scan saw it, and was protected then.
+Result<> UserfaultfdTracker::walk_changes(PageWalk& walk, const os::Vma& vma) {
+  std::vector<os::Vma> changed;
+  GODWIT_TRY(walk.walk_unprotected(vma, [&](uint64_t start, uint64_t end, bool) {
+    changed.push_back(vma);
+    changed.back().start = start;
+    changed.back().end = end;
+  }));
+  os::Vma unchanged = vma;
+  for (const os::Vma& part : changed) {
+    unchanged.end = part.start;
+    GODWIT_TRY(keep_unchanged(walk, unchanged));
+    unchanged.start = part.end;
+    uint64_t at = part.start;
+    GODWIT_TRY(walk.walk(part, {}, at, [&](uint64_t start, uint64_t end, bool) { replica_.visit(start, end, true); }));
+  }
+  unchanged.end = vma.end;
+  return keep_unchanged(walk, unchanged);
+}
+
+// Where a page table is gone nothing is written, and nothing is there: one page of each table tells.
+Result<> UserfaultfdTracker::keep_unchanged(PageWalk& walk, const os::Vma& vma) {
+  for (uint64_t start = vma.start; start < vma.end;) {
+    const auto held = replica_.first_held(start, vma.end);
+    if (!held) return {};
+    const uint64_t table = *held / PageSet::block_bytes * PageSet::block_bytes;
+    const uint64_t end = std::min(vma.end, table + PageSet::block_bytes);
+    GODWIT_ASSIGN(const bool there, walk.has_page(*held));
+    if (there) replica_.keep(*held, end);
+    start = end;
+  }
+  return {};
 }
 
 Result<> UserfaultfdTracker::disarm() {

@@ -31,6 +31,9 @@ class UserfaultfdTracker : public DirtyTracker {
   Result<> inject();
   Result<Walked> walk_all(PageWalk& walk, ScanReport& report);
   Result<Walked> walk_tracked(PageWalk& walk, const os::MappingQuery& query, const os::Vma& vma, ScanReport& report);
+  Result<> walk_finally(PageWalk& walk, const os::Vma& vma, ScanReport& report);
+  Result<> walk_changes(PageWalk& walk, const os::Vma& vma);
+  Result<> keep_unchanged(PageWalk& walk, const os::Vma& vma);
 
   pid_t pid_;
   std::optional<os::WriteTracker> writes_;

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "agent/destination_worker.h"
+#include "agent/remote_command.h"
 #include "agent/source_worker.h"
 #include "agent/supervisor.h"
 #include "agent/worker_arguments.h"
@@ -37,6 +38,10 @@ Result<> run_worker(const AgentConfig& config, const std::string& mode, const st
   set_log_name(mode + " " + session_id.substr(0, 8));
   // The supervisor could not hand it over otherwise; but it is not for the programs that we start.
   if (mode != "recover") ::fcntl(worker_connection_fd, F_SETFD, FD_CLOEXEC);
+  if (mode == "command") {
+    ::fcntl(worker_admission_fd, F_SETFD, FD_CLOEXEC);
+    return carry_command(config, session_id, UniqueFd(worker_connection_fd), UniqueFd(worker_admission_fd));
+  }
   if (mode == "answer") return answer_from_record(config, session_id, UniqueFd(worker_connection_fd));
   GODWIT_ASSIGN(const SessionDirectory session, SessionDirectory::open(session_id));
   GODWIT_ASSIGN(const UniqueFd lock, session.lock());
@@ -44,7 +49,9 @@ Result<> run_worker(const AgentConfig& config, const std::string& mode, const st
   GODWIT_ASSIGN(auto events, EventLog::open(session, std::move(command_line), Clock::now()));
   if (mode == "recover") return recover(config, session, std::move(events));
   if (mode == "destination") {
-    return DestinationWorker(config, session, std::move(events)).serve(UniqueFd(worker_connection_fd));
+    ::fcntl(worker_admission_fd, F_SETFD, FD_CLOEXEC);
+    return DestinationWorker(config, session, std::move(events))
+        .serve(UniqueFd(worker_connection_fd), UniqueFd(worker_admission_fd));
   }
   if (mode != "source") return fail("there is no worker mode '{}'", mode);
   GODWIT_ASSIGN(const nlohmann::json about, session.session());

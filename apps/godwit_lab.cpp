@@ -1,5 +1,4 @@
 // godwit-lab: nodes on this machine, by hand. Also the helper programs that a lab itself consists of.
-#include <signal.h>
 #include <unistd.h>
 
 #include <string>
@@ -11,9 +10,11 @@
 
 #include "lab/container.h"
 #include "lab/enter.h"
+#include "lab/interrupt.h"
 #include "lab/janitor.h"
 #include "lab/lab.h"
 #include "lab/layout.h"
+#include "lab/revive.h"
 
 namespace {
 
@@ -38,19 +39,9 @@ int up(const LabOptions& options, bool foreground) {
       "  godwit-lab down --name {0}                       end it\n",
       lab->name(), lab->node_count());
   std::fflush(stdout);
-  if (foreground) {
-    sigset_t ending;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGINT);
-    sigaddset(&ending, SIGTERM);
-    ::sigprocmask(SIG_BLOCK, &ending, nullptr);
-    int signal = 0;
-    ::sigwait(&ending, &signal);
-    const auto stopped = lab->stop();
-    return stopped ? 0 : print_error(stopped.error());
-  }
-  const auto detached = lab->detach();
-  return detached ? 0 : print_error(detached.error());
+  if (foreground) godwit::lab::wait_for_interrupt();
+  const auto done = foreground ? lab->stop() : lab->detach();
+  return done ? 0 : print_error(done.error());
 }
 
 int down(const std::string& name) {
@@ -142,6 +133,7 @@ int command_line(int argc, char** argv) {
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words[0] == "janitor") return godwit::lab::janitor_main();
+  if (!words.empty() && words[0] == "revive") return godwit::lab::revive_main({words.begin() + 1, words.end()});
   if (!words.empty() && words[0] == "enter") return godwit::lab::enter_main({words.begin() + 1, words.end()});
   try {
     return command_line(argc, argv);

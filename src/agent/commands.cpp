@@ -6,8 +6,11 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "agent/address_orders.h"
 #include "agent/events.h"
+#include "agent/pod_container.h"
 #include "agent/session_directory.h"
+#include "agent/worker_arguments.h"
 #include "os/fd_passing.h"
 #include "os/file.h"
 #include "os/subprocess.h"
@@ -16,6 +19,8 @@ namespace godwit::agent {
 namespace {
 
 using nlohmann::json;
+
+constexpr auto abandon_time = std::chrono::seconds(10);
 
 Result<> send_event(int connection, const Event& event) {
   const std::string line = encode_event(event) + "\n";
@@ -132,12 +137,40 @@ Result<> answer_inspect(const InspectRequest& request, int connection) {
   return send_event(connection, ResultEvent{.unknown = true, .session = session.id(), .reason = "it is still running"});
 }
 
+// The worker of a session that runs.
+Result<UniqueFd> connect_worker(const std::string& id) {
+  GODWIT_ASSIGN(const SessionDirectory session, SessionDirectory::open(id));
+  if (session.finished()) return fail("session {} has ended already", id);
+  return os::connect_seqpacket(session.path("worker.sock"));
+}
+
 Result<> answer_cancel(const CancelRequest& request, int connection) {
-  GODWIT_ASSIGN(const SessionDirectory session, SessionDirectory::open(request.session));
-  if (session.finished()) return fail("session {} has ended already", request.session);
-  GODWIT_ASSIGN(const UniqueFd worker, os::connect_seqpacket(session.path("worker.sock")));
+  GODWIT_ASSIGN(const UniqueFd worker, connect_worker(request.session));
   GODWIT_TRY(os::send_message(worker.get(), "cancel"));
-  return send_event(connection, ResultEvent{.ok = true, .session = session.id()});
+  return send_event(connection, ResultEvent{.ok = true, .session = request.session});
+}
+
+Result<> answer_reconfigure(const ReconfigureRequest& request, int connection) {
+  GODWIT_ASSIGN(const UniqueFd worker, connect_worker(request.session));
+  GODWIT_TRY(os::send_message(worker.get(), reconfigure_word + encode_request(request)));
+  return send_event(connection, ResultEvent{.ok = true, .session = request.session});
+}
+
+Result<> answer_abandon(const AbandonRequest& request, int connection) {
+  GODWIT_ASSIGN(const UniqueFd worker, connect_worker(request.session));
+  GODWIT_TRY(os::send_message(worker.get(), request.keep ? "abandon keep" : "abandon end"));
+  // It asks the destination once more before it agrees.
+  const auto answer = os::receive_message(worker.get(), Deadline::after(abandon_time));
+  if (!answer) return fail("session {} cannot be abandoned on this side of it", request.session);
+  if (answer->text != abandon_agreed) return fail("{}", answer->text);
+  return send_event(connection, ResultEvent{.ok = true, .session = request.session});
+}
+
+Result<> answer_addresses(const AddressesRequest& request, int connection) {
+  obey_address_orders(request);
+  GODWIT_ASSIGN(const AddressesEvent event, describe_addresses());
+  GODWIT_TRY(send_event(connection, event));
+  return send_event(connection, ResultEvent{.ok = true});
 }
 
 }  // namespace
@@ -157,6 +190,13 @@ Result<> answer_query(const AgentConfig& config, const Request& request, int con
   if (std::holds_alternative<SessionsRequest>(request)) return answer_sessions(connection);
   if (const auto* inspect = std::get_if<InspectRequest>(&request)) return answer_inspect(*inspect, connection);
   if (const auto* cancel = std::get_if<CancelRequest>(&request)) return answer_cancel(*cancel, connection);
+  if (const auto* order = std::get_if<ReconfigureRequest>(&request)) return answer_reconfigure(*order, connection);
+  if (const auto* abandon = std::get_if<AbandonRequest>(&request)) return answer_abandon(*abandon, connection);
+  if (const auto* hold = std::get_if<HoldRequest>(&request)) {
+    GODWIT_TRY(hold->hold ? hold_container(config.runc_root, hold->container) : let_go_of_container(hold->container));
+    return send_event(connection, ResultEvent{.ok = true, .container = hold->container});
+  }
+  if (const auto* addresses = std::get_if<AddressesRequest>(&request)) return answer_addresses(*addresses, connection);
   return fail("this request cannot be answered here");
 }
 

@@ -70,7 +70,7 @@ Result<> check_tmpfs(const std::vector<TmpfsMount>& mounts) {
 }  // namespace
 
 bool valid_container_name(const std::string& name) {
-  if (name.empty() || name.size() > 255 || name[0] == '.' || name[0] == '-') return false;
+  if (name.empty() || name.size() > container_name_bytes_max || name[0] == '.' || name[0] == '-') return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
            std::string_view("_-.+").find(c) != std::string_view::npos;
@@ -85,6 +85,11 @@ json to_json(const ContainerDescription& description) {
                      {"read_only", mount.read_only},
                      {"parts", mount.parts}});
   }
+  json pod_mounts = json::array();
+  for (const PodMount& mount : description.pod_mounts) {
+    pod_mounts.push_back(
+        {{"destination", mount.destination}, {"mount_point", mount.mount_point}, {"carried", mount.carried}});
+  }
   return {{"name", description.name},
           {"config", description.config},
           {"interface", network::to_json(description.interface)},
@@ -94,6 +99,8 @@ json to_json(const ContainerDescription& description) {
             {"options", description.root.options}}},
           {"tmpfs", tmpfs},
           {"bind_sources", description.bind_sources},
+          {"in_pod", description.in_pod},
+          {"pod_mounts", pod_mounts},
           {"cpu_features", description.cpu_features},
           {"memory_bytes", description.memory_bytes}};
 }
@@ -112,6 +119,12 @@ Result<ContainerDescription> description_from_json(const json& source) {
                                    .read_only = mount.at("read_only").get<bool>(),
                                    .parts = mount.at("parts").get<std::vector<std::pair<std::string, std::string>>>()});
     }
+    description.in_pod = source.at("in_pod").get<bool>();
+    for (const json& mount : source.at("pod_mounts")) {
+      description.pod_mounts.push_back({.destination = mount.at("destination").get<std::string>(),
+                                        .mount_point = mount.at("mount_point").get<std::string>(),
+                                        .carried = mount.at("carried").get<bool>()});
+    }
     description.bind_sources = source.at("bind_sources").get<std::vector<std::string>>();
     description.cpu_features = source.at("cpu_features").get<std::vector<std::string>>();
     description.memory_bytes = source.at("memory_bytes").get<uint64_t>();
@@ -124,6 +137,11 @@ Result<ContainerDescription> description_from_json(const json& source) {
   if (description.bind_sources.size() > bind_mounts_max) return fail("more than {} bind mounts", bind_mounts_max);
   for (const std::string& path : description.bind_sources) {
     if (!safe_path(path)) return fail("bind mount source '{}' is not a path", path);
+  }
+  if (description.pod_mounts.size() > bind_mounts_max) return fail("more than {} mounts of a pod", bind_mounts_max);
+  for (const PodMount& mount : description.pod_mounts) {
+    if (!safe_path(mount.destination) || !safe_path(mount.mount_point))
+      return fail("'{}' is not a mount point", mount.destination);
   }
   GODWIT_TRY(check_root(description.root));
   GODWIT_TRY(check_tmpfs(description.tmpfs));

@@ -29,10 +29,27 @@ struct TmpfsMount {
   std::vector<std::pair<std::string, std::string>> parts;
 };
 
-// Names of trees in the file copy: the root file system, then the private tmpfs mounts in their order.
+// A bind mount of a container that a kubelet made. The kubelet of the destination's node has made one for the same
+// `destination`.
+struct PodMount {
+  std::string destination;  // in config.json
+  std::string mount_point;  // where that is, symbolic links resolved
+  bool carried = false;     // private to the pod (an emptyDir, /dev/shm): its files go along
+};
+
+// Names of trees in the file copy: the root file system, the private tmpfs mounts in their order, and from
+// `pod_mount_ids` on the mounts of a pod in theirs.
 constexpr uint16_t root_filesystem_id = 0;
+constexpr uint16_t pod_log_id = 1023;  // what the kubelet has of its log (pod_log.h)
+constexpr uint16_t pod_mount_ids = 1024;
+// Each container of a session has that many; the pages' indices of processes and objects are divided likewise.
+constexpr uint16_t member_file_ids = 2048;
+constexpr uint32_t member_indices = 1U << 26;
 constexpr uint16_t tmpfs_id(size_t index) {
   return static_cast<uint16_t>(index + 1);
+}
+constexpr uint16_t pod_mount_id(size_t index) {
+  return static_cast<uint16_t>(index + pod_mount_ids);
 }
 
 struct ContainerDescription {
@@ -41,7 +58,9 @@ struct ContainerDescription {
   network::InterfaceConfig interface;
   RootFilesystem root;
   std::vector<TmpfsMount> tmpfs;
-  std::vector<std::string> bind_sources;  // paths of the node that are mounted into the container
+  std::vector<std::string> bind_sources;  // paths of the node that are mounted into the container, outside Kubernetes
+  bool in_pod = false;                    // made by a kubelet, here as there
+  std::vector<PodMount> pod_mounts;
   std::vector<std::string> cpu_features;
   uint64_t memory_bytes = 0;  // resident, about
 };
@@ -50,7 +69,10 @@ nlohmann::json to_json(const ContainerDescription& description);
 // From a peer: everything is checked. Errors name the member.
 Result<ContainerDescription> description_from_json(const nlohmann::json& json);
 
-// Letters, digits, '_', '-', '.', '+'; at most 255; does not begin with '.' or '-'.
+// Names of files are made of it, with a few letters more.
+constexpr size_t container_name_bytes_max = 240;
+
+// Letters, digits, '_', '-', '.', '+'; does not begin with '.' or '-'.
 bool valid_container_name(const std::string& name);
 
 }  // namespace godwit::agent

@@ -1,31 +1,17 @@
 #include "agent/container_lock.h"
 
-#include <stdlib.h>
-
-#include <filesystem>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/own_run_directory.h"
 #include "os/file.h"
 
 namespace godwit::agent {
 namespace {
 
-class ContainerLock : public testing::Test {
- protected:
-  void SetUp() override {
-    run_ = std::filesystem::temp_directory_path() / "godwit-run-XXXXXX";
-    ASSERT_NE(::mkdtemp(run_.data()), nullptr);
-    ::setenv("GODWIT_RUN", run_.c_str(), 1);
-  }
-  void TearDown() override {
-    ::unsetenv("GODWIT_RUN");
-    EXPECT_TRUE(os::remove_tree(run_));
-  }
-  std::string run_;
-};
+class ContainerLock : public OwnRunDirectory {};
 
 Deadline at_once() {
   return Deadline::after(milliseconds(0));

@@ -15,9 +15,12 @@ json to_json(const DestinationRecord& record) {
           {"epoch", record.epoch},
           {"source", record.source},
           {"container", record.container},
+          {"containers", to_json(record.containers)},
+          {"lifted_limits", to_json(record.lifted_limits)},
+          {"in_pod", record.in_pod},
+          {"sandbox", record.sandbox},
+          {"netns_path", record.netns_path},
           {"interface", record.interface},
-          {"init_pid", record.init_pid},
-          {"freezer", record.freezer_directory},
           {"memory_complete", record.memory_complete}};
 }
 
@@ -35,9 +38,12 @@ Result<DestinationRecord> destination_record_from_json(const json& source) {
     record.epoch = source.at("epoch").get<uint32_t>();
     record.source = source.at("source").get<std::string>();
     record.container = source.at("container").get<std::string>();
+    record.containers = recorded_containers_from_json(source.at("containers"));
+    record.lifted_limits = cpu_limits_from_json(source.at("lifted_limits"));
+    record.in_pod = source.at("in_pod").get<bool>();
+    record.sandbox = source.at("sandbox").get<std::string>();
+    record.netns_path = source.at("netns_path").get<std::string>();
     record.interface = source.at("interface").get<std::string>();
-    record.init_pid = source.at("init_pid").get<pid_t>();
-    record.freezer_directory = source.at("freezer").get<std::string>();
     record.memory_complete = source.at("memory_complete").get<bool>();
   } catch (const json::exception& error) {
     return fail("record of a session: {}", error.what());

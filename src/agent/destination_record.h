@@ -4,9 +4,12 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "agent/recorded_container.h"
+#include "agent/recorded_limits.h"
 #include "base/result.h"
 
 namespace godwit::agent {
@@ -20,12 +23,15 @@ enum class Verdict : uint8_t {
 struct DestinationRecord {
   Verdict verdict = Verdict::open;
   uint32_t epoch = 0;
-  std::string source;  // the node that it came from, as its certificate names it
-  std::string container;
-  std::string interface;  // of the container, where packets were parked
-  pid_t init_pid = 0;     // 0: not restored yet
-  std::string freezer_directory;
-  bool memory_complete = false;  // all pages are with the container: it needs no worker any more
+  std::string source;                         // the node that it came from, as its certificate names it
+  std::string container;                      // as the source calls it, or the first of them
+  std::vector<RecordedContainer> containers;  // by their members
+  CpuLimits lifted_limits;                    // of these
+  bool in_pod = false;                        // their place is a kubelet's
+  std::string sandbox;                        // that they are in; empty: their place is no pod
+  std::string netns_path;                     // their network namespace
+  std::string interface;                      // in it, where packets were parked
+  bool memory_complete = false;               // all pages are with the containers: they need no worker any more
 };
 
 nlohmann::json to_json(const DestinationRecord& record);

@@ -4,7 +4,9 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "agent/failure_logs.h"
 #include "agent/source_container.h"
+#include "agent/worker_arguments.h"
 #include "base/log.h"
 #include "files/receiver.h"
 #include "network/slot.h"
@@ -25,11 +27,21 @@ constexpr auto handshake_time = std::chrono::seconds(5);
 constexpr auto restore_time = std::chrono::seconds(20);
 constexpr auto grace_time = std::chrono::seconds(3);
 constexpr auto retry_interval = std::chrono::seconds(1);
+constexpr auto admission_time = std::chrono::seconds(5);
+constexpr auto farewell_time = std::chrono::seconds(2);
 constexpr auto forget_time = std::chrono::seconds(10);
 constexpr size_t connections_max = 128;
 // How long the file copy may be quiet: between two passes are rounds of memory. That the peer lives is the link's to
 // know, and stop_receiving() ends the wait.
 constexpr auto quiet_max = std::chrono::hours(1);
+
+// A supervisor that is gone has been ended or restarted: no reason to end what has begun.
+Result<> ask_admission(const UniqueFd& supervisor) {
+  if (!os::send_message(supervisor.get(), "authenticated")) return {};
+  const auto answer = os::receive_message(supervisor.get(), Deadline::after(admission_time));
+  if (!answer || answer->text == admission_granted) return {};
+  return fail("{}", answer->text);
+}
 
 }  // namespace
 
@@ -46,7 +58,7 @@ DestinationWorker::~DestinationWorker() {
   stop_receiving();
 }
 
-Result<> DestinationWorker::serve(UniqueFd control) {
+Result<> DestinationWorker::serve(UniqueFd control, UniqueFd admission) {
   GODWIT_ASSIGN(transfer::TlsIdentity identity,
                 transfer::TlsIdentity::load(config_.ca_path, config_.certificate_path, config_.key_path));
   identity_.emplace(std::move(identity));
@@ -59,6 +71,8 @@ Result<> DestinationWorker::serve(UniqueFd control) {
     GODWIT_TRY(session_.remove());
     return std::unexpected(std::move(stream.error()));
   }
+  if (auto admitted = ask_admission(admission); !admitted) return refuse_at_once(**stream, admitted.error());
+  admission.reset();
   source_name_ = (*stream)->peer_name();
   record_.source = source_name_;
   inbox_thread_ = std::thread([this] { accept_connections(); });
@@ -75,28 +89,25 @@ Result<> DestinationWorker::serve(UniqueFd control) {
   return {};
 }
 
+// Before anything has begun. What the source has sent meanwhile is read, so that closing does not cost it the answer.
+Result<> DestinationWorker::refuse_at_once(transfer::TlsStream& stream, Error reason) const {
+  PeerMessage refusal{.message = {.kind = MessageKind::refused}, .body = {{"reason", reason.message}}};
+  if (auto id = memory_id()) refusal.body["memory_id"] = *id;
+  const Deadline deadline = Deadline::after(farewell_time);
+  if (send_message(stream, refusal)) {
+    while (receive_message(stream, deadline)) {
+    }
+  }
+  GODWIT_TRY(session_.remove());
+  return std::unexpected(std::move(reason));
+}
+
 Result<> DestinationWorker::recover(const std::optional<DestinationRecord>& record) {
   recovering_ = true;
   if (record) record_ = *record;
-  state_.epoch = record_.epoch;
+  state_->epoch = record_.epoch;
   Kind event = Kind::restarted;
-  if (record_.verdict == Verdict::go) {
-    auto freezer = os::CgroupFreezer::at(record_.freezer_directory);
-    const auto held = freezer ? freezer->state() : std::unexpected(freezer.error());
-    // A container that is gone has run and ended: a refusal is recorded before anything is removed.
-    event = held && *held != os::CgroupFreezer::State::thawed ? Kind::restarted_held : Kind::restarted_running;
-    if (event == Kind::restarted_running && held && record_.memory_complete) {
-      network::Parking::remove_left_rule(network::slot_netns_path(record_.container), record_.interface);
-    }
-    if (event == Kind::restarted_running && held && !record_.memory_complete) {
-      // Its missing pages died with the worker: it must not run on with zeros in their place.
-      log_error("container '{}' is ended: the rest of its memory was lost with the worker", record_.container);
-      if (auto removed = remove_container(config_, record_.container, *freezer, record_.init_pid); !removed) {
-        log_error("{}", removed.error().message);
-      }
-      state_.reason = "the worker died before all memory was in place, and the container with it";
-    }
-  }
+  if (record_.verdict == Verdict::go) event = find_what_is_left();
   drive(DestinationEvent{.kind = event});
   return {};
 }
@@ -109,23 +120,23 @@ void DestinationWorker::drive(std::optional<DestinationEvent> first) {
       timer_ = Deadline::never();
       event = DestinationEvent{.kind = Kind::timer};
     }
-    const auto next = migration::step(state_, *event);
-    log_debug("destination: {} + {} -> {}", phase_name(state_.phase), event_name(event->kind),
+    const auto next = migration::step(*state_, *event);
+    log_debug("destination: {} + {} -> {}", phase_name(state_->phase), event_name(event->kind),
               phase_name(next.state.phase));
-    if (next.state.reason != state_.reason) log_info("destination: {}", next.state.reason);
-    state_ = next.state;
+    if (next.state.reason != state_->reason) log_info("destination: {}", next.state.reason);
+    *state_ = next.state;
     for (const DestinationEffect& effect : next.effects) execute(effect);
   }
 }
 
 void DestinationWorker::run_effect(Kind done, std::function<Result<>()> effect, int repeat_key) {
   effects_.run(
-      [this, done, effect = std::move(effect)](const EffectRunner::Current& current) {
+      [this, done, epoch = state_->epoch, effect = std::move(effect)](const EffectRunner::Current& current) {
         const auto outcome = effect();
         if (!outcome) log_warning("{}", outcome.error().message);
         if (!current()) return;
         if (outcome) {
-          mailbox_.post({.kind = done, .epoch = state_.epoch});
+          mailbox_.post({.kind = done, .epoch = epoch});
         } else {
           mailbox_.post({.kind = Kind::failed, .reason = outcome.error().message});
         }
@@ -139,7 +150,7 @@ void DestinationWorker::execute(const DestinationEffect& effect) {
       run_effect(Kind::slot_made, [this] { return make_slot(); });
       break;
     case DestinationEffectKind::take_address:
-      run_effect(Kind::address_taken, [this] { return take_address(); });
+      run_effect(Kind::address_taken, [this, epoch = state_->epoch] { return take_address(epoch); });
       break;
     case DestinationEffectKind::release_address:
       effects_.run([this](const EffectRunner::Current&) {
@@ -149,7 +160,7 @@ void DestinationWorker::execute(const DestinationEffect& effect) {
       });
       break;
     case DestinationEffectKind::restore:
-      run_effect(Kind::restored, [this] { return restore(); });
+      run_effect(Kind::restored, [this] { return with_failure_logs(restore(), session_, config_.node_name); });
       break;
     case DestinationEffectKind::record_go:
       run_effect(Kind::recorded, [this] {
@@ -203,11 +214,15 @@ void DestinationWorker::execute(const DestinationEffect& effect) {
 }
 
 PeerMessage DestinationWorker::reply(MessageKind kind) const {
-  PeerMessage message{.message = {.kind = kind, .epoch = state_.epoch}, .body = json::object()};
+  PeerMessage message{.message = {.kind = kind, .epoch = state_->epoch}, .body = json::object()};
   if (auto id = memory_id()) message.body["memory_id"] = *id;
-  if (kind == MessageKind::refused) message.body["reason"] = state_.reason;
+  if (kind == MessageKind::prepared) {
+    message.body["network"] = network_mode_name(reconnects_ ? NetworkMode::reconnect : NetworkMode::preserve);
+  }
+  if (kind == MessageKind::refused) message.body["reason"] = state_->reason;
   if (kind == MessageKind::running && resumed_ms_ > 0) {
     message.body["resumed_ms"] = resumed_ms_.load();
+    if (answered_ms_ > 0) message.body["answered_ms"] = answered_ms_.load();
     message.body["steps"] = json::array();
     for (const TimelineStep& step : timeline_.steps()) {
       message.body["steps"].push_back({{"name", step.name}, {"start_ms", step.start_ms}, {"ms", step.duration_ms}});
@@ -275,6 +290,7 @@ void DestinationWorker::accept_connections() {
     const UniqueFd supervisor(::accept4(inbox_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     auto passed = os::receive_message(supervisor.get(), Deadline::after(std::chrono::seconds(1)));
     if (!passed || !passed->fd) continue;
+    const bool pod = passed->text == pod_role;
     const auto role = transfer::role_by_name(passed->text);
     const std::lock_guard lock(connections_mutex_);
     if (!receiving_ && role != transfer::Role::query) continue;
@@ -287,7 +303,8 @@ void DestinationWorker::accept_connections() {
       log_warning("more than {} connections: refused", connections_max);
       continue;
     }
-    start_thread([this, role, fd = passed->fd.release()] {
+    start_thread([this, pod, role, fd = passed->fd.release()] {
+      if (pod) serve_pod(UniqueFd(fd));
       if (role == transfer::Role::lane) serve_lane(UniqueFd(fd));
       if (role == transfer::Role::files) serve_files(UniqueFd(fd));
       if (role == transfer::Role::query) serve_query(UniqueFd(fd));
@@ -337,12 +354,17 @@ void DestinationWorker::serve_files(UniqueFd connection) {
   auto stream = accept_stream(std::move(connection), transfer::Role::files);
   if (!stream) return log_warning("files: {}", stream.error().message);
   (*stream)->set_idle_timeout(quiet_max);
+  std::vector<files::DestinationRoot> roots;
   {
     const std::lock_guard lock(connections_mutex_);
-    if (!receiving_ || !place_) return;
+    if (!receiving_) return;
+    for (const auto& container : containers_) {
+      if (!container) return;
+      for (files::DestinationRoot& root : container->file_roots()) roots.push_back(std::move(root));
+    }
     connection_streams_.push_back(stream->get());
   }
-  auto receiver = files::FileReceiver::open(place_->file_roots(), {}, **stream);
+  auto receiver = files::FileReceiver::open(roots, {}, **stream);
   Result<> outcome = receiver ? Result<>() : std::unexpected(receiver.error());
   // Even a final pass may be followed by another, if the freeze came to nothing; the stream's end ends it.
   while (outcome) {
@@ -375,6 +397,7 @@ void DestinationWorker::stop_receiving() {
   {
     const std::lock_guard lock(connections_mutex_);
     receiving_ = false;
+    pod_changed_.notify_all();
     if (lanes_) lanes_->abort();
     for (transfer::TlsStream* stream : connection_streams_) stream->shutdown();
     threads.swap(connection_threads_);
@@ -383,15 +406,16 @@ void DestinationWorker::stop_receiving() {
 }
 
 void DestinationWorker::finish(bool running) {
-  ResultEvent result{.ok = running && state_.reason.empty(),
+  ResultEvent result{.ok = running && state_->reason.empty(),
                      .session = session_.id(),
                      .container = record_.container,
                      .to = config_.node_name,
-                     .reason = state_.reason};
+                     .reason = state_->reason};
   if (running && result.ok && !completion_error_.empty()) {
     result.ok = false;
     result.reason = completion_error_;
   }
+  result.lost = running && !result.ok;
   if (auto written = session_.write_result(result); !written) log_error("{}", written.error().message);
   events_->phase(running ? Phase::complete : Phase::failed);
   events_->emit(result);
@@ -411,7 +435,7 @@ void DestinationWorker::wait_for_forget() {
     auto event = mailbox_.take(Deadline::after(milliseconds(20)));
     if (!event) continue;
     if (event->kind == Kind::peer_lost) return;
-    const auto next = migration::step(state_, *event);
+    const auto next = migration::step(*state_, *event);
     for (const DestinationEffect& effect : next.effects) execute(effect);
   }
 }

@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t addresses_max = 65'536;  // of one kind in one answer
+
 constexpr std::array<std::pair<Phase, std::string_view>, 6> phase_names{{{Phase::prepare, "prepare"},
                                                                          {Phase::pre_copy, "pre-copy"},
                                                                          {Phase::freeze, "freeze"},
@@ -79,6 +81,10 @@ json to_json(const RoundEvent& event) {
           {"predicted_pause_ms", positive(event.predicted_pause_ms)}};
 }
 
+json to_json(const MissedRoundEvent& event) {
+  return {{"event", "missed-round"}, {"round", event.round}, {"failed", event.failed}, {"reason", cut(event.reason)}};
+}
+
 json to_json(const NoteEvent& event) {
   return {{"event", "note"}, {"text", cut(event.text)}};
 }
@@ -124,6 +130,21 @@ json to_json(const SessionsEvent& event) {
   return {{"event", "sessions"}, {"sessions", std::move(list)}};
 }
 
+json to_json(const AddressesEvent& event) {
+  json kept = json::array();
+  for (const KeptAddressInfo& info : event.kept) {
+    kept.push_back({{"sandbox", cut(info.sandbox)}, {"addresses", info.addresses}});
+  }
+  json guests = json::array();
+  for (const GuestAddressInfo& info : event.guests) {
+    guests.push_back({{"address", cut(info.address)}, {"routed", info.routed}, {"state", cut(info.state)}});
+  }
+  json routes = json::array();
+  for (const auto& route : event.routes) routes.push_back({{"address", cut(route.address)}, {"via", cut(route.via)}});
+  return {
+      {"event", "addresses"}, {"kept", std::move(kept)}, {"guests", std::move(guests)}, {"routes", std::move(routes)}};
+}
+
 json to_json(const ResultEvent& event) {
   return {{"event", "result"},
           {"ok", event.ok},
@@ -133,11 +154,14 @@ json to_json(const ResultEvent& event) {
           {"from", cut(event.from)},
           {"to", cut(event.to)},
           {"pause_ms", positive(event.pause_ms)},
+          {"client_gap_ms", positive(event.client_gap_ms)},
           {"memory_bytes", event.memory_bytes},
           {"bytes_on_wire", event.bytes_on_wire},
           {"rounds", event.rounds},
           {"frozen_during_precopy_ms", positive(event.frozen_during_precopy_ms)},
           {"rolled_back", event.rolled_back},
+          {"lost", event.lost},
+          {"network", cut(event.network)},
           {"reason", cut(event.reason)}};
 }
 
@@ -165,6 +189,10 @@ Event read_round(JsonFields& fields) {
                     .seconds = fields.number("seconds"),
                     .rate_bytes_per_s = fields.number("rate_bytes_per_s"),
                     .predicted_pause_ms = fields.number("predicted_pause_ms")};
+}
+
+Event read_missed_round(JsonFields& fields) {
+  return MissedRoundEvent{fields.count("round"), fields.flag("failed"), fields.text("reason")};
 }
 
 Event read_note(JsonFields& fields) {
@@ -223,6 +251,24 @@ Event read_sessions(JsonFields& fields) {
       })};
 }
 
+Event read_addresses(JsonFields& fields) {
+  return AddressesEvent{.kept = read_list<KeptAddressInfo>(fields, "kept", addresses_max,
+                                                           [](JsonFields& info) -> KeptAddressInfo {
+                                                             return {.sandbox = info.text("sandbox"),
+                                                                     .addresses = info.texts("addresses")};
+                                                           }),
+                        .guests = read_list<GuestAddressInfo>(fields, "guests", addresses_max,
+                                                              [](JsonFields& info) -> GuestAddressInfo {
+                                                                return {.address = info.text("address"),
+                                                                        .routed = info.flag("routed"),
+                                                                        .state = info.text("state")};
+                                                              }),
+                        .routes = read_list<AddressesRequest::Route>(
+                            fields, "routes", addresses_max, [](JsonFields& info) -> AddressesRequest::Route {
+                              return {.address = info.text("address"), .via = info.text("via")};
+                            })};
+}
+
 Event read_result(JsonFields& fields) {
   ResultEvent result{.ok = fields.flag("ok"),
                      .unknown = fields.flag("unknown"),
@@ -231,25 +277,32 @@ Event read_result(JsonFields& fields) {
                      .from = fields.text("from"),
                      .to = fields.text("to"),
                      .pause_ms = fields.number("pause_ms"),
+                     .client_gap_ms = fields.has("client_gap_ms") ? fields.number("client_gap_ms") : 0,
                      .memory_bytes = fields.count("memory_bytes"),
                      .bytes_on_wire = fields.count("bytes_on_wire"),
                      .rounds = fields.count("rounds"),
                      .frozen_during_precopy_ms = fields.number("frozen_during_precopy_ms"),
                      .rolled_back = fields.flag("rolled_back"),
+                     .lost = fields.flag("lost"),
+                     .network = fields.has("network") ? fields.text("network") : "",
                      .reason = fields.text("reason")};
-  if (result.ok && (result.unknown || result.rolled_back)) fields.blame("'ok' contradicts 'unknown' or 'rolled_back'");
+  if (result.ok && (result.unknown || result.rolled_back || result.lost)) {
+    fields.blame("'ok' contradicts 'unknown', 'rolled_back' or 'lost'");
+  }
   return result;
 }
 
-constexpr std::array<std::pair<std::string_view, Decoder>, 9> decoders{{{"session", read_session},
-                                                                        {"phase", read_phase_event},
-                                                                        {"progress", read_progress},
-                                                                        {"round", read_round},
-                                                                        {"note", read_note},
-                                                                        {"timeline", read_timeline},
-                                                                        {"containers", read_containers},
-                                                                        {"sessions", read_sessions},
-                                                                        {"result", read_result}}};
+constexpr std::array<std::pair<std::string_view, Decoder>, 11> decoders{{{"session", read_session},
+                                                                         {"phase", read_phase_event},
+                                                                         {"progress", read_progress},
+                                                                         {"round", read_round},
+                                                                         {"missed-round", read_missed_round},
+                                                                         {"note", read_note},
+                                                                         {"timeline", read_timeline},
+                                                                         {"containers", read_containers},
+                                                                         {"sessions", read_sessions},
+                                                                         {"addresses", read_addresses},
+                                                                         {"result", read_result}}};
 
 }  // namespace
 
@@ -265,7 +318,7 @@ std::string encode_event(const Event& event) {
   const auto dump = [&] { return object.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace); };
   std::string line = dump();
   // Only lists can come near the limit; half of one is better than a line that the reader refuses.
-  for (const char* name : {"containers", "sessions", "steps"}) {
+  for (const char* name : {"containers", "sessions", "steps", "routes"}) {
     while (line.size() > event_line_bytes_max && object.contains(name)) {
       json& list = object[name];
       list.erase(list.begin() + static_cast<std::ptrdiff_t>(list.size() / 2), list.end());

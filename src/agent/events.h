@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "agent/requests.h"
 #include "base/result.h"
 
 namespace godwit::agent {
@@ -53,6 +54,13 @@ struct RoundEvent {
   double seconds = 0;
   double rate_bytes_per_s = 0;    // of memory
   double predicted_pause_ms = 0;  // if it were frozen now
+};
+
+// Rounds that are not made, from `round` on, or one that came to nothing.
+struct MissedRoundEvent {
+  uint64_t round = 0;
+  bool failed = false;
+  std::string reason;
 };
 
 // A warning or a choice that the operator should know of, e.g. "does not converge: ...".
@@ -102,6 +110,27 @@ struct SessionsEvent {
   std::vector<SessionInfo> sessions;
 };
 
+// An address of this node's that is kept for a pod that lives elsewhere, or has ended there.
+struct KeptAddressInfo {
+  std::string sandbox;  // that it was given to, and that is gone
+  std::vector<std::string> addresses;
+};
+
+// An address that a pod of this node has and this node did not give it (network/address_book.h).
+struct GuestAddressInfo {
+  std::string address;
+  bool routed = false;
+  std::string state;  // "arriving", "here", "leaving"
+  bool operator==(const GuestAddressInfo&) const = default;
+};
+
+// Answer to `addresses`.
+struct AddressesEvent {
+  std::vector<KeptAddressInfo> kept;
+  std::vector<GuestAddressInfo> guests;
+  std::vector<AddressesRequest::Route> routes;  // to addresses that have moved, as they are on this node
+};
+
 // Last event of every stream. For requests other than `migrate` and `inspect` only ok, unknown and reason mean
 // something.
 struct ResultEvent {
@@ -113,16 +142,19 @@ struct ResultEvent {
   std::string from;
   std::string to;
   double pause_ms = 0;        // source frozen to destination resumed
+  double client_gap_ms = 0;   // source frozen to the first packet that it sent there; 0: it had none to send
   uint64_t memory_bytes = 0;  // of the container
   uint64_t bytes_on_wire = 0;
   uint64_t rounds = 0;
   double frozen_during_precopy_ms = 0;
   bool rolled_back = false;  // it was frozen, and then thawed where it was
+  bool lost = false;         // it runs on neither node any more
+  std::string network = {};  // of a migration: "preserve" or "reconnect"; empty: it did not come so far
   std::string reason;        // empty if ok
 };
 
-using Event = std::variant<SessionEvent, PhaseEvent, ProgressEvent, RoundEvent, NoteEvent, TimelineEvent,
-                           ContainersEvent, SessionsEvent, ResultEvent>;
+using Event = std::variant<SessionEvent, PhaseEvent, ProgressEvent, RoundEvent, MissedRoundEvent, NoteEvent,
+                           TimelineEvent, ContainersEvent, SessionsEvent, AddressesEvent, ResultEvent>;
 
 // One line without its newline, within the limits above whatever the event holds (text is cut, lists end early, a
 // number that is not finite becomes 0).

@@ -36,6 +36,11 @@ TEST(Events, RoundTripKeepsEveryMember) {
   EXPECT_EQ(progress.round, 2U);
   EXPECT_EQ(progress.bytes_sent, 10U);
   EXPECT_EQ(progress.bytes_total, uint64_t{1} << 40);
+  const auto missed = round_trip(MissedRoundEvent{.round = 3, .failed = true, .reason = "no"});
+  EXPECT_EQ(missed.round, 3U);
+  EXPECT_TRUE(missed.failed);
+  EXPECT_EQ(missed.reason, "no");
+
   const auto round = round_trip(RoundEvent{3, 4, 5, 6, 0.7, 8.0, 9.5});
   EXPECT_EQ(round.round, 3U);
   EXPECT_EQ(round.dirty_pages, 4U);
@@ -74,17 +79,21 @@ TEST(Events, ResultRoundTrips) {
                                             .from = "node-1",
                                             .to = "node-2",
                                             .pause_ms = 38.1,
+                                            .client_gap_ms = 40.2,
                                             .memory_bytes = 1,
                                             .bytes_on_wire = 2,
                                             .rounds = 3,
                                             .frozen_during_precopy_ms = 0.5});
   EXPECT_TRUE(moved.ok);
   EXPECT_EQ(moved.pause_ms, 38.1);
+  EXPECT_EQ(moved.client_gap_ms, 40.2);
   EXPECT_EQ(moved.frozen_during_precopy_ms, 0.5);
   EXPECT_EQ(moved.rounds, 3U);
-  const auto lost = round_trip(ResultEvent{.unknown = true, .rolled_back = false, .reason = "no answer"});
-  EXPECT_TRUE(lost.unknown);
-  EXPECT_EQ(lost.reason, "no answer");
+  const auto unknown = round_trip(ResultEvent{.unknown = true, .rolled_back = false, .reason = "no answer"});
+  EXPECT_TRUE(unknown.unknown);
+  EXPECT_FALSE(unknown.lost);
+  EXPECT_EQ(unknown.reason, "no answer");
+  EXPECT_TRUE(round_trip(ResultEvent{.lost = true, .reason = "the node died"}).lost);
 }
 
 TEST(Events, EncodingStaysWithinTheLimitsOfTheReader) {
@@ -155,22 +164,28 @@ TEST(Events, IgnoresMembersItDoesNotKnow) {
 
 TEST(Requests, MigrateRoundTripsWithOptions) {
   MigrateRequest request{.container = "redis", .to = "10.0.0.2:9876", .to_name = "node-2", .options = {}};
+  request.companions = {"client", "sidecar"};
   request.options = {.bandwidth_bytes_per_s = 125000000,
                      .lanes = 4,
                      .page_store_bytes = uint64_t{2} << 30,
                      .deadline_ms = 300000,
                      .iterations = 7,
-                     .freeze_time_ms = 40.5};
+                     .dirty_pages = 100,
+                     .freeze_time_ms = 40.5,
+                     .be_done_soon = true};
   const Result<Request> decoded = decode_request(encode_request(request));
   ASSERT_TRUE(decoded.has_value()) << decoded.error().message;
   const auto& migrate = std::get<MigrateRequest>(*decoded);
+  EXPECT_EQ(migrate.companions, request.companions);
   EXPECT_EQ(migrate.container + migrate.to + migrate.to_name, "redis10.0.0.2:9876node-2");
   EXPECT_EQ(migrate.options.bandwidth_bytes_per_s, 125000000U);
   EXPECT_EQ(migrate.options.lanes, 4U);
   EXPECT_EQ(migrate.options.page_store_bytes, uint64_t{2} << 30);
   EXPECT_EQ(migrate.options.deadline_ms, 300000);
   EXPECT_EQ(migrate.options.iterations, 7U);
+  EXPECT_EQ(migrate.options.dirty_pages, 100U);
   EXPECT_EQ(migrate.options.freeze_time_ms, 40.5);
+  EXPECT_TRUE(migrate.options.be_done_soon);
 }
 
 TEST(Requests, OptionsLeftOutStayOut) {
@@ -180,11 +195,51 @@ TEST(Requests, OptionsLeftOutStayOut) {
   EXPECT_FALSE(std::get<MigrateRequest>(*decoded).options.deadline_ms.has_value());
 }
 
+TEST(Events, AddressesRoundTrip) {
+  const AddressesEvent before{.kept = {{"s1", {"10.0.1.5", "fd00::5"}}},
+                              .guests = {{"10.0.2.7", true, "here"}},
+                              .routes = {{"10.0.3.1", "10.1.0.3"}}};
+  const Result<Event> decoded = decode_event(encode_event(before));
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().message;
+  const auto& after = std::get<AddressesEvent>(*decoded);
+  ASSERT_EQ(after.kept.size(), 1U);
+  EXPECT_EQ(after.kept[0].sandbox, "s1");
+  EXPECT_EQ(after.kept[0].addresses, before.kept[0].addresses);
+  EXPECT_EQ(after.guests, before.guests);
+  EXPECT_EQ(after.routes, before.routes);
+  EXPECT_FALSE(decode_event(R"({"event":"addresses","kept":[],"guests":[7],"routes":[]})"));
+  EXPECT_FALSE(decode_event(
+      R"({"event":"addresses","kept":[{"sandbox":"s1","addresses":"10.0.1.5"}],"guests":[],"routes":[]})"));
+}
+
 TEST(Requests, OtherVerbsRoundTrip) {
   EXPECT_TRUE(std::holds_alternative<PsRequest>(*decode_request(encode_request(PsRequest{}))));
   EXPECT_TRUE(std::holds_alternative<SessionsRequest>(*decode_request(encode_request(SessionsRequest{}))));
   EXPECT_EQ(std::get<InspectRequest>(*decode_request(encode_request(InspectRequest{"s1"}))).session, "s1");
+  const AddressesRequest orders{
+      .release = {"s1", "s2"}, .set_routes = {{"10.0.1.5", "10.1.0.2"}}, .drop_routes = {"fd00::7"}};
+  const auto read = std::get<AddressesRequest>(*decode_request(encode_request(orders)));
+  EXPECT_EQ(read.release, orders.release);
+  EXPECT_EQ(read.set_routes, orders.set_routes);
+  EXPECT_EQ(read.drop_routes, orders.drop_routes);
+  EXPECT_FALSE(decode_request(R"({"verb":"addresses","release":[1],"set_routes":[],"drop_routes":[]})"));
+  EXPECT_FALSE(decode_request(R"({"verb":"addresses","release":[],"set_routes":[{"via":"a"}],"drop_routes":[]})"));
   EXPECT_EQ(std::get<CancelRequest>(*decode_request(encode_request(CancelRequest{"s2"}))).session, "s2");
+  for (const bool keep : {true, false}) {
+    const auto abandon = decode_request(encode_request(AbandonRequest{.session = "s3", .keep = keep}));
+    EXPECT_EQ(std::get<AbandonRequest>(*abandon).session, "s3");
+    EXPECT_EQ(std::get<AbandonRequest>(*abandon).keep, keep);
+  }
+  for (const bool hold : {true, false}) {
+    const auto decoded = decode_request(encode_request(HoldRequest{.container = "c", .hold = hold}));
+    EXPECT_EQ(std::get<HoldRequest>(*decoded).container, "c");
+    EXPECT_EQ(std::get<HoldRequest>(*decoded).hold, hold);
+  }
+  const auto changed =
+      decode_request(encode_request(ReconfigureRequest{.session = "s4", .options = {.iterations = 2}}));
+  EXPECT_EQ(std::get<ReconfigureRequest>(*changed).session, "s4");
+  EXPECT_EQ(std::get<ReconfigureRequest>(*changed).options.iterations, 2U);
+  EXPECT_THAT(decode_request(R"({"verb":"abandon","session":"s3"})").error().message, HasSubstr("copy"));
 }
 
 TEST(Requests, MalformedLinesAreRefusedWithTheReason) {

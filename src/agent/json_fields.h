@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -68,6 +69,20 @@ class JsonFields {
     if (value == nullptr) return false;
     if (!value->is_boolean()) return blame_member(name, "is not true or false"), false;
     return value->get<bool>();
+  }
+
+  std::vector<std::string> texts(const char* name) {
+    std::vector<std::string> all;
+    const nlohmann::json* value = find(name);
+    if (value == nullptr) return all;
+    if (!value->is_array()) return blame_member(name, "is not a list"), all;
+    for (const nlohmann::json& one : *value) {
+      if (!one.is_string()) return blame_member(name, "is not a list of strings"), all;
+      const auto& text = one.get_ref<const std::string&>();
+      if (text.size() > text_bytes_max_) return blame_member(name, "has a string that is too long"), all;
+      all.push_back(text);
+    }
+    return all;
   }
 
   // A member that must be there; nullptr (and blamed) if not.

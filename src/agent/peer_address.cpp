@@ -31,6 +31,11 @@ Result<transfer::PeerAddress> parse_peer_address(const std::string& text) {
   return transfer::PeerAddress{.address = host, .port = port};
 }
 
+std::string peer_address_text(const transfer::PeerAddress& address) {
+  const bool six = address.address.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", six ? "[" : "", address.address, six ? "]" : "", address.port);
+}
+
 std::string expected_node(const transfer::PeerAddress& address, const std::string& operators_name) {
   const bool named = !operators_name.empty() && !parse_peer_address(operators_name);
   return named ? operators_name : address.address;

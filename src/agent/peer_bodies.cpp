@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/json_fields.h"
+#include "agent/requests.h"
 #include "memory/page_store.h"
 
 namespace godwit::agent {
@@ -43,9 +44,11 @@ uint32_t read_index(JsonFields& fields, const char* name) {
 }
 
 RestoreBody::Process read_process(JsonFields& fields) {
-  return {.index = read_index(fields, "index"),
-          .container_pid = static_cast<pid_t>(fields.count("container_pid", 1, pid_max)),
-          .zombie = fields.flag("zombie")};
+  return {
+      .index = read_index(fields, "index"),
+      .container_pid = static_cast<pid_t>(fields.count("container_pid", 1, pid_max)),
+      .zombie = fields.flag("zombie"),
+      .member = fields.has("member") ? static_cast<uint32_t>(fields.count("member", 0, pod_containers_max - 1)) : 0};
 }
 
 RestoreBody::Mapping read_mapping(JsonFields& fields) {
@@ -75,6 +78,16 @@ std::vector<std::string> read_stdio(JsonFields& fields) {
   return targets;
 }
 
+Result<PrepareBody::Companion> read_companion(const json& source) {
+  JsonFields fields(source, "one of the containers to move", text_bytes_max);
+  PrepareBody::Companion companion;
+  companion.stdio = read_stdio(fields);
+  const json* container = fields.find("container");
+  if (fields.error()) return std::unexpected(*fields.error());
+  GODWIT_ASSIGN(companion.container, description_from_json(*container));
+  return companion;
+}
+
 }  // namespace
 
 Result<PrepareBody> prepare_from_json(const json& source) {
@@ -82,10 +95,27 @@ Result<PrepareBody> prepare_from_json(const json& source) {
   PrepareBody body;
   body.from = fields.text("from");
   if (fields.has("page_store_bytes")) body.page_store_bytes = fields.count("page_store_bytes", 1);
+  if (fields.has("network")) {
+    const auto mode = network_mode_from(fields.text("network"));
+    if (!mode) fields.blame_member("network", "is not known");
+    body.network = mode.value_or(NetworkMode::automatic);
+  }
+  if (fields.has("keep_tcp")) body.keep_tcp = fields.flag("keep_tcp");
   body.stdio = read_stdio(fields);
   const json* container = fields.find("container");
+  const json* companions = fields.has("companions") ? fields.find("companions") : nullptr;
+  if (companions != nullptr && (!companions->is_array() || companions->size() >= pod_containers_max)) {
+    fields.blame_member("companions", fmt::format("is not a list of less than {} entries", pod_containers_max));
+  }
   if (fields.error()) return std::unexpected(*fields.error());
   GODWIT_ASSIGN(body.container, description_from_json(*container));
+  if (companions == nullptr) return body;
+  for (const json& one : *companions) {
+    GODWIT_ASSIGN(PrepareBody::Companion companion, read_companion(one));
+    if (!companion.container.in_pod || !body.container.in_pod)
+      return fail("only the containers of a pod move together");
+    body.companions.push_back(std::move(companion));
+  }
   return body;
 }
 

@@ -10,15 +10,24 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "agent/container_description.h"
+#include "agent/network_mode.h"
 #include "base/result.h"
 
 namespace godwit::agent {
 
 struct PrepareBody {
   ContainerDescription container;
-  std::string from;                // what the source calls its node
-  uint64_t page_store_bytes = 0;   // RAM for pages that wait; 0: no limit but the machine's
+  std::string from;               // what the source calls its node
+  uint64_t page_store_bytes = 0;  // RAM for pages that wait; 0: no limit but the machine's
+  NetworkMode network = NetworkMode::automatic;
+  bool keep_tcp = true;
   std::vector<std::string> stdio;  // targets of the first process's descriptors 0, 1, 2
+  // The other containers of its pod: members 1, 2, ... of the session; the one above is member 0.
+  struct Companion {
+    ContainerDescription container;
+    std::vector<std::string> stdio;
+  };
+  std::vector<Companion> companions;
 };
 
 // Which of the pages sent belong to which process.
@@ -27,6 +36,7 @@ struct RestoreBody {
     uint32_t index = 0;
     pid_t container_pid = 0;
     bool zombie = false;  // no memory, nothing to restore
+    uint32_t member = 0;  // which container's
   };
   struct Mapping {
     uint32_t process = 0;  // index

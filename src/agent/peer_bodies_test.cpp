@@ -23,6 +23,8 @@ json proper_prepare() {
       "root": {"overlay": true, "lower": ["/images/redis"], "options": ""},
       "tmpfs": [{"mount_point": "/dev/shm", "options": "size=65536k", "read_only": false,
                  "parts": [["/run/x", "/x"]]}],
+      "in_pod": true,
+      "pod_mounts": [{"destination": "/var/run/x", "mount_point": "/run/x", "carried": true}],
       "bind_sources": ["/etc/hosts"], "cpu_features": ["sse2"], "memory_bytes": 4096}})");
 }
 
@@ -43,6 +45,27 @@ TEST(PeerBodies, ProperOnesAreRead) {
   ASSERT_TRUE(restore) << restore.error().message;
   EXPECT_EQ(restore->processes.at(0).container_pid, 1);
   EXPECT_EQ(restore->objects.at(0).mappings.at(0).start, 4096U);
+}
+
+TEST(PeerBodies, APodsOtherContainersAreRead) {
+  json prepare = proper_prepare();
+  prepare["companions"] = {{{"container", prepare["container"]}, {"stdio", prepare["stdio"]}}};
+  prepare["companions"][0]["container"]["name"] = "client";
+  const auto read = prepare_from_json(prepare);
+  ASSERT_TRUE(read) << read.error().message;
+  ASSERT_EQ(read->companions.size(), 1U);
+  EXPECT_EQ(read->companions[0].container.name, "client");
+  prepare["companions"][0]["container"]["in_pod"] = false;
+  EXPECT_FALSE(prepare_from_json(prepare)) << "one that no kubelet made";
+  for (const json& wrong : {json(7), json::array({json()}), json(std::vector<json>(31, json::object()))}) {
+    prepare["companions"] = wrong;
+    EXPECT_FALSE(prepare_from_json(prepare)) << wrong;
+  }
+  json restore = proper_restore();
+  restore["processes"][0]["member"] = 1U;
+  EXPECT_EQ(restore_from_json(restore)->processes.at(0).member, 1U);
+  restore["processes"][0]["member"] = 31U;
+  EXPECT_FALSE(restore_from_json(restore));
 }
 
 // Every value in a proper body, replaced by one of each other type, is an error and never an exception, except where

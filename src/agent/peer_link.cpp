@@ -196,14 +196,19 @@ Result<> PeerLink::send_note(const std::string& name, uint64_t value) {
   return send_frame(frame_note, json{{"note", name}, {"value", value}}.dump(), true);
 }
 
-Result<> PeerLink::send_images(const std::string& directory) {
+std::string member_image_prefix(size_t member) {
+  return member == 0 ? "" : fmt::format("{}@", member);
+}
+
+Result<> PeerLink::send_images(const std::string& directory, const std::string& prefix) {
   GODWIT_ASSIGN(const std::vector<std::string> names, os::list_directory(directory));
   for (const std::string& name : names) {
     GODWIT_ASSIGN(const std::string contents,
                   os::read_file(fmt::format("{}/{}", directory, name), control_frame_bytes_max));
-    const auto name_size = static_cast<uint16_t>(name.size());
+    const std::string told = prefix + name;
+    const auto name_size = static_cast<uint16_t>(told.size());
     std::string frame(reinterpret_cast<const char*>(&name_size), sizeof name_size);
-    frame += name;
+    frame += told;
     frame += contents;
     GODWIT_TRY(send_frame(frame_image, frame, false));
   }

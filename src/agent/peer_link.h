@@ -32,6 +32,8 @@ constexpr size_t message_bytes_max = size_t{8} << 20;  // of a frame that holds 
 constexpr size_t message_depth_max = 64;
 constexpr size_t messages_max = 1000;         // from one peer in one session: a hand-over needs some twenty
 constexpr size_t image_cost_bytes = 4 << 10;  // what each image counts beside its contents: its inode
+// Of a container's images, if several move as one: "2@" of the third; none of the first.
+std::string member_image_prefix(size_t member);
 constexpr size_t images_bytes_max = size_t{2} << 30;
 
 // One message over a stream that nothing else uses: for queries.
@@ -60,8 +62,8 @@ class PeerLink {
   void send(const PeerMessage& message);
   // "round": the number of the round that begins. "ended": a process or object that needs no pages any more.
   Result<> send_note(const std::string& name, uint64_t value);
-  // Every file of the directory, in front of any message sent later.
-  Result<> send_images(const std::string& directory);
+  // Every file of the directory, in front of any message sent later, by names that begin with `prefix`.
+  Result<> send_images(const std::string& directory, const std::string& prefix = "");
   void stop();
 
  private:

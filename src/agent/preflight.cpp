@@ -47,7 +47,7 @@ std::string process_name(pid_t pid) {
   return fmt::format("process {} ({})", pid, *name);
 }
 
-void check_namespaces(const json& config, std::vector<std::string>& obstacles) {
+void check_namespaces(const json& config, std::vector<Obstacle>& obstacles) {
   std::set<std::string> own;
   for (const json& space : config.value("/linux/namespaces"_json_pointer, json::array()))
     own.insert(space.value("type", ""));
@@ -57,34 +57,34 @@ void check_namespaces(const json& config, std::vector<std::string>& obstacles) {
                                                                      {"mount", "mounts"},
                                                                      {"uts", "host name"}}) {
     if (!own.contains(type))
-      obstacles.push_back(fmt::format("the container shares the node's {} ({} namespace)", what, type));
+      obstacles.emplace_back(fmt::format("the container shares the node's {} ({} namespace)", what, type));
   }
   if (own.contains("user")) {
     obstacles.emplace_back("the container has a user namespace of its own, which is not supported yet");
   }
 }
 
-void check_terminal(const json& config, std::vector<std::string>& obstacles) {
+void check_terminal(const json& config, std::vector<Obstacle>& obstacles) {
   if (config.value("/process/terminal"_json_pointer, false)) {
     obstacles.emplace_back("the container has a terminal (TTY), whose other end stays on this node; run it without -t");
   }
 }
 
-void check_descriptors(pid_t pid, std::vector<std::string>& obstacles) {
+void check_descriptors(pid_t pid, std::vector<Obstacle>& obstacles) {
   const auto descriptors = os::read_descriptors(pid);
   if (!descriptors) return;  // it has ended
   std::set<std::string_view> found;
   for (const os::Descriptor& descriptor : *descriptors) {
     for (const Unmovable& unmovable : unmovable_descriptors) {
       if (descriptor.target.starts_with(unmovable.prefix) && found.insert(unmovable.prefix).second) {
-        obstacles.push_back(fmt::format("{} {}", process_name(pid), unmovable.reason));
+        obstacles.emplace_back(fmt::format("{} {}", process_name(pid), unmovable.reason));
       }
     }
   }
 }
 
 // A process that came in from outside (runc exec, kubectl exec) is no descendant of the first one: it would be lost.
-void check_family(const std::map<pid_t, pid_t>& parents, pid_t init_pid, std::vector<std::string>& obstacles) {
+void check_family(const std::map<pid_t, pid_t>& parents, pid_t init_pid, std::vector<Obstacle>& obstacles) {
   for (const auto& [pid, parent] : parents) {
     pid_t at = pid;
     for (size_t steps = 0; at != init_pid && steps <= parents.size(); ++steps) {
@@ -93,8 +93,9 @@ void check_family(const std::map<pid_t, pid_t>& parents, pid_t init_pid, std::ve
       at = next->second;
     }
     if (at != init_pid) {
-      obstacles.push_back(process_name(pid) +
-                          " was brought into the container from outside (exec) and would be lost; end it first");
+      obstacles.emplace_back(
+          process_name(pid) + " was brought into the container from outside (exec) and would be lost; end it first",
+          /*passes=*/true);
     }
   }
 }
@@ -116,9 +117,9 @@ bool has_mptcp_sockets(pid_t pid) {
 
 }  // namespace
 
-Result<std::vector<std::string>> migration_obstacles(const json& config, pid_t init_pid,
-                                                     const std::string& cgroup_directory) {
-  std::vector<std::string> obstacles;
+Result<std::vector<Obstacle>> migration_obstacles(const json& config, pid_t init_pid,
+                                                  const std::string& cgroup_directory) {
+  std::vector<Obstacle> obstacles;
   check_namespaces(config, obstacles);
   check_terminal(config, obstacles);
   GODWIT_ASSIGN(const std::vector<pid_t> pids, os::cgroup_processes(cgroup_directory));
@@ -128,7 +129,7 @@ Result<std::vector<std::string>> migration_obstacles(const json& config, pid_t i
     if (!status) continue;  // it has ended
     parents[pid] = status->parent;
     if (status->tracer != 0) {
-      obstacles.push_back(
+      obstacles.emplace_back(
           fmt::format("{} is being debugged or traced by process {}", process_name(pid), status->tracer));
     }
     check_descriptors(pid, obstacles);

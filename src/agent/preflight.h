@@ -11,9 +11,14 @@
 
 namespace godwit::agent {
 
+struct Obstacle {
+  std::string text;
+  bool passes = false;  // by itself, soon: a probe or a person runs something in the container
+};
+
 // What is in the way; empty: nothing. `config` is the container's config.json, `init_pid` its first process.
-Result<std::vector<std::string>> migration_obstacles(const nlohmann::json& config, pid_t init_pid,
-                                                     const std::string& cgroup_directory);
+Result<std::vector<Obstacle>> migration_obstacles(const nlohmann::json& config, pid_t init_pid,
+                                                  const std::string& cgroup_directory);
 
 // The CPU features (flags of /proc/cpuinfo) that `source` has and this machine has not; programs choose code by them at
 // their start, so a destination must have them all. Sorted.

@@ -15,9 +15,13 @@ namespace godwit::agent {
 
 using nlohmann::json;
 
-std::string SessionDirectory::root() {
+std::string SessionDirectory::run_directory() {
   const char* run = std::getenv("GODWIT_RUN");
-  return std::string(run == nullptr ? "/run/godwit" : run) + "/sessions";
+  return run == nullptr ? "/run/godwit" : run;
+}
+
+std::string SessionDirectory::root() {
+  return run_directory() + "/sessions";
 }
 
 Result<std::string> SessionDirectory::new_id() {
@@ -65,6 +69,15 @@ Result<std::vector<SessionDirectory>> SessionDirectory::all() {
 std::string SessionDirectory::path(const std::string& part) const {
   const std::string directory = root() + "/" + id_;
   return part.empty() ? directory : directory + "/" + part;
+}
+
+std::string SessionDirectory::member_path(size_t member, const std::string& part) const {
+  return path(member == 0 ? part : fmt::format("members/{}{}{}", member, part.empty() ? "" : "/", part));
+}
+
+Result<> SessionDirectory::make_member(size_t member) const {
+  for (const char* part : {"images", "work"}) GODWIT_TRY(os::make_directories(member_path(member, part)));
+  return {};
 }
 
 Result<json> SessionDirectory::read_json(const std::string& part) const {
@@ -124,7 +137,7 @@ bool SessionDirectory::worker_lives() const {
 }
 
 Result<> SessionDirectory::remove_working_files() const {
-  for (const char* part : {"images", "work", "worker.sock"}) GODWIT_TRY(os::remove_tree(path(part)));
+  for (const char* part : {"images", "work", "members", "worker.sock"}) GODWIT_TRY(os::remove_tree(path(part)));
   return {};
 }
 

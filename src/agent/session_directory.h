@@ -30,7 +30,9 @@ constexpr size_t finished_sessions_max = 64;  // kept for `inspect`; older ones 
 // worker's alone.
 class SessionDirectory {
  public:
-  // Where all sessions are; GODWIT_RUN (default /run/godwit) + "/sessions".
+  // The agent's own directory: GODWIT_RUN, by default /run/godwit.
+  static std::string run_directory();
+  // Where all sessions are: "sessions" in it.
   static std::string root();
   // A new random name: 32 hexadecimal digits.
   static Result<std::string> new_id();
@@ -42,6 +44,11 @@ class SessionDirectory {
 
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] std::string path(const std::string& part = "") const;
+
+  // The same for each container of a session that moves several; of the first one it is path().
+  [[nodiscard]] std::string member_path(size_t member, const std::string& part = "") const;
+  // Its own images and work directories; the first one's are there already.
+  [[nodiscard]] Result<> make_member(size_t member) const;
 
   [[nodiscard]] Result<nlohmann::json> session() const { return read_json("session.json"); }
   // nullopt: nothing has been recorded yet.

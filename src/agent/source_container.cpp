@@ -7,6 +7,8 @@
 #include <map>
 #include <numeric>
 
+#include "agent/pod_container.h"
+#include "agent/pod_log.h"
 #include "agent/preflight.h"
 #include "base/log.h"
 #include "criu/restore.h"
@@ -139,7 +141,27 @@ std::vector<files::SourceRoot> SourceContainer::file_roots() const {
                      .path = fmt::format("/proc/{}/root{}", init_pid, mount_point),
                      .mount_point = mount_point});
   }
+  for (size_t i = 0; i < description.pod_mounts.size(); ++i) {
+    const std::string& mount_point = description.pod_mounts[i].mount_point;
+    if (!description.pod_mounts[i].carried) continue;
+    roots.push_back({.id = pod_mount_id(i),
+                     .kind = files::RootKind::plain,
+                     .path = fmt::format("/proc/{}/root{}", init_pid, mount_point),
+                     .mount_point = mount_point});
+  }
+  if (const std::string log = description.in_pod ? pod_log_directory(description.config) : ""; !log.empty()) {
+    roots.push_back({.id = pod_log_id, .kind = files::RootKind::plain, .path = log, .mount_point = ""});
+  }
   return roots;
+}
+
+std::string SourceContainer::origin_of(uint16_t root_id) const {
+  if (root_id < pod_mount_ids) return "";
+  const std::string& destination = description.pod_mounts[root_id - pod_mount_ids].destination;
+  for (const json& mount : description.config.value("mounts", json::array())) {
+    if (mount.value("destination", "") == destination) return mount.value("source", "");
+  }
+  return "";
 }
 
 Result<SourceContainer> inspect_container(const AgentConfig& config, const std::string& name) {
@@ -168,19 +190,26 @@ Result<SourceContainer> inspect_container(const AgentConfig& config, const std::
   container.description.name = name;
   container.description.config = container_config;
   GODWIT_ASSIGN(container.mounts, criu::read_container_mounts(init_pid, container_config));
-  GODWIT_ASSIGN(std::vector<std::string> obstacles,
+  GODWIT_ASSIGN(std::vector<Obstacle> obstacles,
                 migration_obstacles(container_config, init_pid, container.freezer.directory()));
-  for (std::string& obstacle : criu::mount_obstacles(container.mounts)) obstacles.push_back(std::move(obstacle));
+  for (std::string& obstacle : criu::mount_obstacles(container.mounts)) obstacles.emplace_back(std::move(obstacle));
   if (!obstacles.empty()) {
     const std::string list =
-        std::accumulate(std::next(obstacles.begin()), obstacles.end(), obstacles.front(),
-                        [](const std::string& text, const std::string& next) { return text + "; " + next; });
-    return fail("container '{}' cannot be migrated: {}", name, list);
+        std::accumulate(std::next(obstacles.begin()), obstacles.end(), obstacles.front().text,
+                        [](const std::string& text, const Obstacle& next) { return text + "; " + next.text; });
+    const bool passes = std::ranges::all_of(obstacles, &Obstacle::passes);
+    return std::unexpected(
+        Error{fmt::format("container '{}' cannot be migrated: {}", name, list), passes ? EAGAIN : 0});
   }
   for (const criu::ContainerMount& mount : container.mounts) {
     if (mount.kind == criu::MountKind::root) GODWIT_TRY(describe_root(mount.mount, bundle, container));
   }
-  describe_binds(container_config, container);
+  container.description.in_pod = !sandbox_of(container_config).empty();
+  if (container.description.in_pod) {
+    container.description.pod_mounts = pod_mounts(container_config, init_pid);
+  } else {
+    describe_binds(container_config, container);
+  }
   GODWIT_TRY(describe_tmpfs(container));
   GODWIT_ASSIGN(container.description.interface, network::read_interface(container.netns_path()));
   GODWIT_ASSIGN(container.description.cpu_features, cpu_features());

@@ -27,9 +27,12 @@ struct SourceContainer {
   [[nodiscard]] std::string netns_path() const { return fmt::format("/proc/{}/ns/net", init_pid); }
   // The trees that go along.
   [[nodiscard]] std::vector<files::SourceRoot> file_roots() const;
+  // Of such a tree that is mounted from the node: where it is there. Empty: it is the container's own.
+  [[nodiscard]] std::string origin_of(uint16_t root_id) const;
 };
 
-// Looks at a runc container and refuses what cannot be moved: the error lists every obstacle.
+// Looks at a runc container and refuses what cannot be moved: the error lists every obstacle. Its code is EAGAIN if all
+// of them may pass by themselves.
 Result<SourceContainer> inspect_container(const AgentConfig& config, const std::string& name);
 
 // Ends a container that is frozen, for good, and removes what it held here: processes, runc's state, network namespace,

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -32,13 +33,30 @@ struct CopyTotals {
   double frozen_us = 0;  // before the freeze
 };
 
-// A source's copying of memory and files: rounds while the container runs, and the rest in the freeze. The worker's
-// effect thread calls it; stop() may come from any thread.
+// Options that may change while rounds go on. Any thread.
+class RoundOptions {
+ public:
+  void set(const MigrateOptions& options) {
+    const std::lock_guard lock(mutex_);
+    options_ = options;
+  }
+  [[nodiscard]] MigrateOptions get() const {
+    const std::lock_guard lock(mutex_);
+    return options_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  MigrateOptions options_;
+};
+
+// A source's copying of memory and files, of one container or of a pod's as one: rounds while they run, and the rest in
+// the freeze. The worker's effect thread calls it; stop() may come from any thread.
 class SourceCopy {
  public:
-  // `lanes` and `files_stream` are connected and outlive it.
-  static Result<std::unique_ptr<SourceCopy>> open(const SourceContainer& container, const MigrateOptions& options,
-                                                  std::unique_ptr<LaneSink> lanes,
+  // `lanes` and `files_stream` are connected; `containers` and `options` outlive it.
+  static Result<std::unique_ptr<SourceCopy>> open(const std::vector<SourceContainer>& containers,
+                                                  const RoundOptions& options, std::unique_ptr<LaneSink> lanes,
                                                   std::unique_ptr<transfer::TlsStream> files_stream, EventLog& events);
   ~SourceCopy();
   SourceCopy(const SourceCopy&) = delete;
@@ -46,10 +64,11 @@ class SourceCopy {
 
   // Rounds until another one would not make the pause shorter. May be called again after a freeze that came to nothing.
   Result<> precopy(Deadline deadline);
-  // The container is frozen. `scanned` is called when every dirty page has been found (not yet sent), with the shared
-  // memory that is ours to carry. Returns when the destination has everything.
-  Result<> final_copy(Timeline& timeline, Deadline deadline,
-                      const std::function<void(std::vector<criu::SharedObjectId>)>& scanned);
+  // Nothing of the container runs. `scanned` is called when every dirty page has been found (not yet sent, but for
+  // those of a program that writes code), with the shared memory that is ours to carry. Returns when the destination
+  // has everything.
+  using Scanned = std::function<Result<>(const std::vector<criu::SharedObjectId>&)>;
+  Result<> final_copy(Timeline& timeline, Deadline deadline, const Scanned& scanned);
   // What the destination must know about the processes to restore their memory; after final_copy().
   [[nodiscard]] nlohmann::json final_description() const;
   // The flags of all mappings as they were shortly before the freeze; after precopy().
@@ -59,26 +78,30 @@ class SourceCopy {
   void stop();
 
  private:
-  SourceCopy(const SourceContainer& container, const MigrateOptions& options, std::unique_ptr<LaneSink> lanes,
-             std::unique_ptr<transfer::TlsStream> files_stream, memory::TrackerKind tracker, EventLog& events);
+  SourceCopy(const std::vector<SourceContainer>& containers, const RoundOptions& options,
+             std::unique_ptr<LaneSink> lanes, std::unique_ptr<transfer::TlsStream> files_stream,
+             memory::TrackerKind tracker, EventLog& events);
+  Result<memory::RoundReport> scan_round(Deadline deadline);
+  [[nodiscard]] Result<> wait_until(Deadline moment) const;
   Result<memory::Decision> run_round(memory::Convergence& policy, Deadline deadline);
+  [[nodiscard]] Result<std::vector<pid_t>> read_processes() const;
   [[nodiscard]] Result<std::vector<files::FileInUse>> read_files_in_use() const;
   Result<> copy_files_once(Deadline deadline);
   void report_progress(uint64_t round, const std::stop_token& done);
   Result<> check_running() const;
 
-  const SourceContainer& container_;
-  MigrateOptions options_;
+  const std::vector<SourceContainer>& containers_;
+  const RoundOptions& options_;
   EventLog& events_;
   std::unique_ptr<LaneSink> lanes_;
   std::unique_ptr<transfer::TlsStream> files_stream_;
-  std::unique_ptr<files::FileSource> files_;  // after its stream
-  memory::PrecopySource memory_;
+  std::unique_ptr<files::FileSource> files_;                    // after its stream
+  std::vector<std::unique_ptr<memory::PrecopySource>> memory_;  // one for each container
   bool files_begun_ = false;
   std::atomic<bool> stopped_ = false;
 
   criu::SmapsCache smaps_;
-  std::optional<memory::FinalReport> final_;
+  std::vector<memory::FinalReport> final_;  // one for each container; empty before the freeze
   mutable std::mutex totals_mutex_;
   CopyTotals totals_;
   uint64_t files_wire_bytes_ = 0;

@@ -2,13 +2,18 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <future>
+#include <atomic>
+#include <thread>
 
+#include "agent/at_the_same_time.h"
 #include "agent/json_fields.h"
 #include "agent/peer_address.h"
+#include "agent/pod_container.h"
+#include "agent/pod_sharing.h"
 #include "agent/source_worker.h"
 #include "agent/standard_streams.h"
 #include "base/log.h"
+#include "network/address_book.h"
 #include "os/file.h"
 
 namespace godwit::agent {
@@ -21,54 +26,157 @@ constexpr auto step_time = std::chrono::seconds(10);
 constexpr auto query_time = std::chrono::milliseconds(1200);
 // Until a container that has just arrived has all its memory, the session that brought it keeps its name.
 constexpr auto lock_time = std::chrono::seconds(10);
+// What kubelets give a probe by default, and more.
+constexpr auto visit_time = std::chrono::seconds(5);
+constexpr auto visit_poll_interval = std::chrono::milliseconds(20);
 // How long the file copy may be quiet: between two passes are rounds of memory. That the peer lives is the link's to
 // know, which stops the copy.
 constexpr auto quiet_max = std::chrono::hours(1);
 
+// The one that was asked for is the first.
+std::vector<std::string> containers_of(const MigrateRequest& request) {
+  std::vector<std::string> names{request.container};
+  names.insert(names.end(), request.companions.begin(), request.companions.end());
+  return names;
+}
+
+// A probe, or a command that somebody runs in it, may be about to end.
+Result<SourceContainer> inspect_unvisited(const AgentConfig& config, const std::string& name) {
+  auto container = inspect_container(config, name);
+  for (const Deadline visit = Deadline::after(visit_time); !container && !visit.expired();) {
+    if (container.error().code != EAGAIN) break;  // source_container.h
+    std::this_thread::sleep_for(visit_poll_interval);
+    container = inspect_container(config, name);
+  }
+  return container;
+}
+
 }  // namespace
+
+// Before the freeze: a container that has used up its time would first have to wait for more before it can stop.
+void SourceWorker::lift_limits() {
+  for (const RecordedContainer& container : record_.containers) {
+    const auto lifted = lift_cpu_limits(container.init_pid, !record_.sandbox.empty(), record_.lifted_limits,
+                                        [this] { return session_.write_record(to_json(record_)); });
+    if (!lifted) log_warning("{}", lifted.error().message);
+  }
+}
+
+Result<> SourceWorker::put_back_limits() {
+  if (record_.lifted_limits.empty()) return {};
+  put_back(std::exchange(record_.lifted_limits, {}));
+  return session_.write_record(to_json(record_));
+}
 
 // Looks at the container, records what a recovery needs, and has the destination make a place for it.
 Result<> SourceWorker::prepare() {
-  GODWIT_ASSIGN(container_lock_, lock_container(request_.container, Deadline::after(lock_time)));
+  GODWIT_TRY(lock_containers());
   const Deadline deadline = Deadline::after(step_time);
   GODWIT_ASSIGN(const transfer::TlsIdentity identity,
                 transfer::TlsIdentity::load(config_.ca_path, config_.certificate_path, config_.key_path));
   GODWIT_ASSIGN(const transfer::PeerAddress peer, parse_peer_address(request_.to));
-  GODWIT_ASSIGN(SourceContainer container, inspect_container(config_, request_.container));
-  container_.emplace(std::move(container));
-  for (const std::string& note : container_->notes) events_->note(note);
+  GODWIT_TRY(inspect_containers());
   GODWIT_ASSIGN(criu::CriuProgram criu, criu::CriuProgram::find(deadline));
   criu_.emplace(std::move(criu));
   GODWIT_TRY(criu_->warm_up(deadline));
 
+  const ContainerDescription& first = containers_.front().description;
   record_ = {.given_away = false,
              .epoch = 0,
-             .container = request_.container,
-             .init_pid = container_->init_pid,
-             .freezer_directory = container_->freezer.directory(),
-             .interface = container_->description.interface,
+             .containers = {},
+             .sandbox = sandbox_of(first.config),
+             .interface = first.interface,
+             .keeps_tcp = request_.options.keep_tcp,
+             .routed = !sandbox_of(first.config).empty() && first.interface.bridge.empty(),
              .peer_address = request_.to,
              .peer_name = expected_node(peer, request_.to_name),
+             .peer_session = request_.to_session.empty() ? session_.id() : request_.to_session,
              .peer_memory_id = ""};
+  for (const SourceContainer& container : containers_) {
+    record_.containers.push_back({.name = container.description.name,
+                                  .init_pid = container.init_pid,
+                                  .freezer_directory = container.freezer.directory()});
+  }
+  GODWIT_TRY(plan_network(peer.address));
   GODWIT_ASSIGN(SourceHold hold, SourceHold::open(record_));
   hold_.emplace(std::move(hold));
 
-  auto stream = transfer::connect_peer(peer, {.session = session_.id(), .role = transfer::Role::control}, identity,
-                                       record_.peer_name, deadline);
+  auto stream = transfer::connect_peer(peer, {.session = record_.peer_session, .role = transfer::Role::control},
+                                       identity, record_.peer_name, deadline);
   if (!stream) return std::unexpected(std::move(stream.error()).context("destination " + request_.to));
   GODWIT_TRY(session_.write_record(to_json(record_)));
+  if (!record_.sandbox.empty() && network_ != NetworkMode::reconnect) {
+    GODWIT_TRY(network::keep_address(record_.sandbox, record_.interface.addresses));
+  }
   link_ = PeerLink::start(
       std::move(*stream),
       {.message = [this](const PeerMessage& message) { on_message(message); },
        .note = {},
        .lost =
            [this](const std::string& reason) {
-             mailbox_.post({.kind = Kind::peer_lost, .reason = "the connection to the destination broke: " + reason});
+             mailbox_.post({.kind = Kind::peer_lost,
+                            .reason = fmt::format("the connection to the destination, {}, broke: {}",
+                                                  request_.to_name.empty() ? request_.to : request_.to_name, reason)});
            }});
-  json body = {{"container", to_json(container_->description)}, {"from", config_.node_name}};
-  GODWIT_ASSIGN(body["stdio"], standard_streams(container_->init_pid, container_->freezer.directory()));
+  return send_prepare();
+}
+
+Result<> SourceWorker::lock_containers() {
+  const Deadline deadline = Deadline::after(lock_time);
+  for (const std::string& name : containers_of(request_)) {
+    GODWIT_ASSIGN(UniqueFd lock, lock_container(name, deadline));
+    container_locks_.push_back(std::move(lock));
+  }
+  return {};
+}
+
+Result<> SourceWorker::inspect_containers() {
+  for (const std::string& name : containers_of(request_)) {
+    GODWIT_ASSIGN(SourceContainer container, inspect_unvisited(config_, name));
+    for (const std::string& note : container.notes) events_->note(note);
+    containers_.push_back(std::move(container));
+  }
+  const std::string sandbox = sandbox_of(containers_.front().description.config);
+  for (const SourceContainer& container : containers_) {
+    if (containers_.size() == 1 || (!sandbox.empty() && sandbox_of(container.description.config) == sandbox)) continue;
+    return fail("containers {} and {} are not of one pod", request_.container, container.description.name);
+  }
+  return containers_.size() == 1 ? Result<>{} : check_no_ipc_objects(containers_.front().init_pid);
+}
+
+Result<> SourceWorker::send_prepare() {
+  json body = {
+      {"from", config_.node_name}, {"network", network_mode_name(network_)}, {"keep_tcp", request_.options.keep_tcp}};
+  for (const SourceContainer& container : containers_) {
+    json part = {{"container", to_json(container.description)}};
+    GODWIT_ASSIGN(part["stdio"], standard_streams(container.init_pid, container.freezer.directory()));
+    if (&container == &containers_.front()) {
+      body.update(part);
+    } else {
+      body["companions"].push_back(std::move(part));
+    }
+  }
   if (request_.options.page_store_bytes) body["page_store_bytes"] = *request_.options.page_store_bytes;
   link_->send({.message = {.kind = MessageKind::prepare, .epoch = 0}, .body = std::move(body)});
+  return {};
+}
+
+// Whether the address can go along, as far as this node knows; the destination has the last word.
+Result<> SourceWorker::plan_network(const std::string& destination) {
+  network_ = request_.options.network;
+  if (!record_.routed || network_ == NetworkMode::reconnect) return {};
+  // On one and the same node there is no way to change: its route changes when the destination takes the address.
+  if (record_.peer_name == config_.node_name) return {};
+  const std::vector<std::string> nodes =
+      request_.to_addresses.empty() ? std::vector{destination} : request_.to_addresses;
+  auto away = network::routes_to(record_.interface.addresses, nodes);
+  if (away) {
+    away_ = std::move(*away);
+    return {};
+  }
+  if (network_ == NetworkMode::preserve) return std::unexpected(std::move(away.error()));
+  events_->note("the address cannot be kept: " + away.error().message);
+  network_ = NetworkMode::reconnect;
   return {};
 }
 
@@ -77,20 +185,27 @@ Result<> SourceWorker::connect_copy() {
   if (copy_) return {};
   const Deadline deadline = Deadline::after(step_time);
   GODWIT_TRY(session_.write_record(to_json(record_)));  // the destination's memory id is known now
+  if (record_.reconnects) {
+    // It may be given to another pod as soon as this one has left.
+    if (!record_.sandbox.empty()) GODWIT_TRY(network::keep_no_longer(record_.sandbox));
+    events_->note("the pod gets a new address at the destination, and its connections are ended");
+  }
   GODWIT_ASSIGN(const transfer::TlsIdentity identity,
                 transfer::TlsIdentity::load(config_.ca_path, config_.certificate_path, config_.key_path));
   GODWIT_ASSIGN(const transfer::PeerAddress peer, parse_peer_address(request_.to));
   std::vector<std::unique_ptr<transfer::TlsStream>> lanes;
   for (uint64_t i = 0; i < request_.options.lanes.value_or(lanes_default); ++i) {
-    GODWIT_ASSIGN(auto lane, transfer::connect_peer(peer, {.session = session_.id(), .role = transfer::Role::lane},
-                                                    identity, record_.peer_name, deadline));
+    GODWIT_ASSIGN(auto lane,
+                  transfer::connect_peer(peer, {.session = record_.peer_session, .role = transfer::Role::lane},
+                                         identity, record_.peer_name, deadline));
     lanes.push_back(std::move(lane));
   }
-  GODWIT_ASSIGN(auto files, transfer::connect_peer(peer, {.session = session_.id(), .role = transfer::Role::files},
-                                                   identity, record_.peer_name, deadline));
+  GODWIT_ASSIGN(auto files,
+                transfer::connect_peer(peer, {.session = record_.peer_session, .role = transfer::Role::files}, identity,
+                                       record_.peer_name, deadline));
   files->set_idle_timeout(quiet_max);
   auto sink = std::make_unique<LaneSink>(std::move(lanes), request_.options.bandwidth_bytes_per_s, *link_);
-  GODWIT_ASSIGN(copy_, SourceCopy::open(*container_, request_.options, std::move(sink), std::move(files), *events_));
+  GODWIT_ASSIGN(copy_, SourceCopy::open(containers_, round_options_, std::move(sink), std::move(files), *events_));
   return {};
 }
 
@@ -98,63 +213,95 @@ Result<> SourceWorker::copy() {
   GODWIT_TRY(connect_copy());
   GODWIT_TRY(copy_->precopy(copy_deadline_));
   copy_totals_ = copy_->totals();
-  // Made anew for each attempt, and before the freeze.
-  GODWIT_TRY(os::remove_tree(session_.path("images")));
-  GODWIT_TRY(os::make_directories(session_.path("images")));
-  GODWIT_ASSIGN(criu::Dump dump, criu::Dump::prepare(*criu_, container_->init_pid, session_.path("images"),
-                                                     session_.path("work"), Deadline::after(step_time)));
-  dump_.emplace(std::move(dump));
+  return prepare_dumps();
+}
+
+// Made anew for each attempt, and before the freeze.
+Result<> SourceWorker::prepare_dumps() {
+  dumps_.clear();
+  for (size_t i = 0; i < containers_.size(); ++i) {
+    GODWIT_TRY(os::remove_tree(session_.member_path(i, "images")));
+    GODWIT_TRY(session_.make_member(i));
+    const pid_t init_pid = containers_[i].init_pid;
+    std::vector<std::string> foreign;
+    if (containers_.size() > 1) foreign = shared_namespaces(init_pid);
+    GODWIT_ASSIGN(criu::Dump dump,
+                  criu::Dump::prepare(*criu_, init_pid, session_.member_path(i, "images"),
+                                      session_.member_path(i, "work"), Deadline::after(step_time), foreign));
+    dumps_.push_back(std::move(dump));
+  }
   return {};
 }
 
-// criu needs to know which shared memory is ours, so it begins when the last scan has ended; what that found is still
-// being sent meanwhile.
+// criu stops and inspects the processes while the last scan still looks for what changed, and goes on when that has
+// ended; what was found is still being sent meanwhile.
 Result<> SourceWorker::dump() {
   const Deadline deadline = Deadline::after(step_time);
-  GODWIT_TRY(hold_->cut_off());
-  std::promise<std::vector<criu::SharedObjectId>> scanned;
-  std::future<std::vector<criu::SharedObjectId>> shared = scanned.get_future();
+  GODWIT_TRY(hold_->cut_off(record_.reconnects ? std::vector<network::HostRoute>() : away_));
+  GODWIT_TRY(hold_->check_frozen());
+  if (containers_.size() > 1) GODWIT_TRY(check_no_ipc_objects(containers_.front().init_pid));
   Result<> copied;
+  std::atomic<bool> scan_failed = false;
   std::thread copying([&] {
-    bool told = false;
-    copied = copy_->final_copy(timeline_, deadline, [&](std::vector<criu::SharedObjectId> objects) {
-      scanned.set_value(std::move(objects));
-      told = true;
+    bool scanned = false;
+    copied = copy_->final_copy(timeline_, deadline, [&](const std::vector<criu::SharedObjectId>& objects) -> Result<> {
+      scanned = true;
+      for (criu::Dump& dump : dumps_) GODWIT_TRY(dump.scanned(objects));
+      return {};
     });
-    if (!told) scanned.set_value({});
+    if (scanned) return;
+    scan_failed = true;
+    for (criu::Dump& dump : dumps_) dump.not_scanned();
   });
-  const auto dump_metadata = [&]() -> Result<> {
-    const criu::DumpRequest request{
-        .mounts = container_->mounts, .copied_objects = shared.get(), .smaps = &copy_->smaps()};
-    const auto began = Clock::now();
-    Result<> sent;
-    GODWIT_ASSIGN(const criu::DumpReport report, dump_->run(request, hold_->freezer(), deadline, [&] {
-      timeline_.add("checkpoint", began);
-      const TimedStep step(timeline_, "send checkpoint");
-      sent = link_->send_images(session_.path("images"));
-    }));
-    log_info("dump: seized {:.1f} ms, written {:.1f} ms, done {:.1f} ms, {} bytes", report.seized_ms, report.written_ms,
-             report.done_ms, report.image_bytes);
-    return sent;
-  };
-  auto dumped = dump_metadata();
+  auto dumped = dump_all(deadline);
+  const bool scan_failed_first = scan_failed;
   if (!dumped && !criu::retryable(dumped.error())) copy_->stop();
   copying.join();
+  if (scan_failed_first) return copied;
   GODWIT_TRY(dumped);
   return copied;
 }
 
+// Several containers at the same time, each by a criu of its own. The first failure is told; a passing one only if
+// nothing else failed, because that would fail again.
+Result<> SourceWorker::dump_all(Deadline deadline) {
+  const auto outcomes =
+      at_the_same_time(containers_.size(), [&](size_t member) { return dump_metadata(member, deadline); });
+  return *std::ranges::min_element(outcomes, {}, [](const Result<>& outcome) {
+    return outcome ? 2 : criu::retryable(outcome.error()) ? 1 : 0;
+  });
+}
+
+Result<> SourceWorker::dump_metadata(size_t member, Deadline deadline) {
+  const auto began = Clock::now();
+  Result<> sent;
+  GODWIT_ASSIGN(const criu::DumpReport report,
+                dumps_[member].run({.mounts = containers_[member].mounts,
+                                    .smaps = &copy_->smaps(),
+                                    // Those that are kept no longer may as well be left out.
+                                    .skip_half_open_tcp = record_.reconnects || !record_.keeps_tcp},
+                                   containers_[member].freezer, deadline, [&] {
+                                     timeline_.add("checkpoint", began);
+                                     const TimedStep step(timeline_, "send checkpoint");
+                                     sent = link_->send_images(session_.member_path(member, "images"),
+                                                               member_image_prefix(member));
+                                   }));
+  log_info("dump: seized {:.1f} ms, written {:.1f} ms, done {:.1f} ms, {} bytes", report.seized_ms, report.written_ms,
+           report.done_ms, report.image_bytes);
+  return sent;
+}
+
 // Asks the destination, on a new connection, what became of a container that was given away.
-Result<> SourceWorker::query() {
+Result<> SourceWorker::query(uint32_t epoch) {
   const Deadline deadline = Deadline::after(query_time);
   GODWIT_ASSIGN(const transfer::TlsIdentity identity,
                 transfer::TlsIdentity::load(config_.ca_path, config_.certificate_path, config_.key_path));
   GODWIT_ASSIGN(const transfer::PeerAddress peer, parse_peer_address(record_.peer_address));
-  GODWIT_ASSIGN(auto stream, transfer::connect_peer(peer, {.session = session_.id(), .role = transfer::Role::query},
-                                                    identity, record_.peer_name, deadline));
-  GODWIT_ASSIGN(
-      const PeerMessage answer,
-      exchange(*stream, {.message = {.kind = MessageKind::query, .epoch = state_.epoch}, .body = {}}, deadline));
+  GODWIT_ASSIGN(auto stream,
+                transfer::connect_peer(peer, {.session = record_.peer_session, .role = transfer::Role::query}, identity,
+                                       record_.peer_name, deadline));
+  GODWIT_ASSIGN(const PeerMessage answer,
+                exchange(*stream, {.message = {.kind = MessageKind::query, .epoch = epoch}, .body = {}}, deadline));
   const MessageKind kind = answer.message.kind;
   if (kind != MessageKind::refused && kind != MessageKind::running) return {};  // it cannot say yet
   const std::string memory = optional_text(answer.body, "memory_id");

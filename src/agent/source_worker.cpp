@@ -6,8 +6,12 @@
 
 #include <algorithm>
 
+#include "agent/failure_logs.h"
 #include "agent/json_fields.h"
+#include "agent/pod_container.h"
+#include "agent/worker_arguments.h"
 #include "base/log.h"
+#include "network/address_book.h"
 #include "os/fd_passing.h"
 #include "os/file.h"
 
@@ -23,6 +27,7 @@ using migration::SourceTimer;
 using nlohmann::json;
 
 constexpr auto prepare_time = std::chrono::seconds(30);
+constexpr auto prepare_pod_time = std::chrono::seconds(180);
 constexpr auto freeze_time = std::chrono::seconds(10);
 constexpr auto ask_interval = std::chrono::milliseconds(1500);
 constexpr auto retry_interval = std::chrono::seconds(1);
@@ -51,18 +56,6 @@ std::optional<Phase> phase_to_show(SourcePhase phase) {
   }
 }
 
-// What is left of a container whose processes are gone. Its name may belong to another one meanwhile.
-Result<> remove_ended_container(const AgentConfig& config, const SourceRecord& record) {
-  const std::string state_path = config.runc_root + "/" + record.container + "/state.json";
-  if (os::exists(state_path)) {
-    GODWIT_ASSIGN(const std::string text, os::read_file(state_path));
-    const json state = json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!state.is_object() || state.value("init_process_pid", 0) != record.init_pid) return {};
-    GODWIT_TRY(end_by_name(config, record.container));
-  }
-  return remove_container_place(config, record.container);
-}
-
 }  // namespace
 
 SourceWorker::~SourceWorker() {
@@ -78,43 +71,53 @@ SourceWorker::~SourceWorker() {
 
 Result<> SourceWorker::migrate(const MigrateRequest& request) {
   request_ = request;
+  round_options_.set(request.options);
   const double limit_ms =
       request.options.deadline_ms.value_or(std::chrono::duration<double, std::milli>(copy_time_default).count());
   copy_deadline_ = Deadline::at(
       began_ + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::milli>(limit_ms)));
-  GODWIT_ASSIGN(inbox_, os::listen_seqpacket(session_.path("worker.sock")));
-  stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
-  if (!stop_) return fail_errno("eventfd");
+  GODWIT_TRY(open_inbox());
   events_->emit(SessionEvent{.session = session_.id(),
                              .container = request.container,
                              .from = config_.node_name,
                              .to = request.to_name.empty() ? request.to : request.to_name});
-  inbox_thread_ = std::thread([this] { watch_for_cancel(); });
   drive({.kind = Kind::start});
+  return {};
+}
+
+Result<> SourceWorker::open_inbox() {
+  GODWIT_ASSIGN(inbox_, os::listen_seqpacket(session_.path("worker.sock")));
+  stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+  if (!stop_) return fail_errno("eventfd");
+  inbox_thread_ = std::thread([this] { listen_to_operator(); });
   return {};
 }
 
 Result<> SourceWorker::recover(const std::optional<SourceRecord>& record) {
   if (!record) {  // it died before it touched anything
-    state_.reason = "the agent of the source was restarted";
+    state_->reason = "the agent of the source was restarted";
     finish(false, false);
     return {};
   }
   record_ = *record;
-  GODWIT_ASSIGN(container_lock_, lock_container(record->container, Deadline::after(milliseconds(0))));
-  request_.container = record->container;
+  for (const RecordedContainer& container : record->containers) {
+    GODWIT_ASSIGN(UniqueFd lock, lock_container(container.name, Deadline::after(milliseconds(0))));
+    container_locks_.push_back(std::move(lock));
+  }
+  request_.container = record->containers.front().name;
   request_.to = record->peer_address;
-  state_.epoch = record->epoch;
+  state_->epoch = record->epoch;
+  GODWIT_TRY(open_inbox());
   auto hold = SourceHold::open(record_);
-  if (!hold && !os::exists(fmt::format("/proc/{}", record_.init_pid))) {
+  if (!hold && !any_lives(record_)) {
     // Given away and gone: the dead worker had begun to end its copy, or had not; the destination knows.
     if (record_.given_away) {
       drive({.kind = Kind::restarted_given_away});
       return {};
     }
     // The container is gone: nothing to thaw, nothing that a refusal could give back.
-    GODWIT_TRY(remove_ended_container(config_, record_));
-    state_.reason = "the container ended while no agent was there";
+    GODWIT_TRY(remove_ended_containers(config_, record_));
+    state_->reason = "the container ended while no agent was there";
     finish(false, true);
     return {};
   }
@@ -133,20 +136,23 @@ void SourceWorker::drive(SourceEvent first) {
       event = SourceEvent{.kind = Kind::timer};
       if (request_.options.deadline_ms && copy_deadline_.expired()) {
         event->reason = fmt::format("the deadline of {:.0f} ms passed before it had moved ({}); allow more time",
-                                    *request_.options.deadline_ms, phase_name(state_.phase));
+                                    *request_.options.deadline_ms, phase_name(state_->phase));
       }
     }
-    const auto next = migration::step(state_, *event);
-    log_debug("source: {} + {} -> {}", phase_name(state_.phase), event_name(event->kind), phase_name(next.state.phase));
-    if (next.state.reason != state_.reason) log_info("source: {}", next.state.reason);
-    state_ = next.state;
+    if (event->kind == Kind::cancel) cancelled_ = true;
+    const auto next = migration::step(*state_, *event);
+    log_debug("source: {} + {} -> {}", phase_name(state_->phase), event_name(event->kind),
+              phase_name(next.state.phase));
+    if (next.state.reason != state_->reason) log_info("source: {}", next.state.reason);
+    *state_ = next.state;
+    given_away_epoch_ = state_->phase == SourcePhase::given_away ? state_->epoch : 0;
     announce_phase();
     for (const SourceEffect& effect : next.effects) execute(effect);
   }
 }
 
 void SourceWorker::announce_phase() {
-  const std::optional<Phase> phase = phase_to_show(state_.phase);
+  const std::optional<Phase> phase = phase_to_show(state_->phase);
   if (!phase || phase == shown_phase_) return;
   shown_phase_ = phase;
   events_->phase(*phase);
@@ -155,12 +161,12 @@ void SourceWorker::announce_phase() {
 // An effect's outcome becomes an event, unless the machine has gone on to another effect meanwhile.
 void SourceWorker::run_effect(Kind done, std::function<Result<>()> effect, int repeat_key) {
   effects_.run(
-      [this, done, effect = std::move(effect)](const EffectRunner::Current& current) {
+      [this, done, epoch = state_->epoch, effect = std::move(effect)](const EffectRunner::Current& current) {
         const auto outcome = effect();
         if (!outcome) log_warning("{}", outcome.error().message);
         if (!current()) return;
         if (outcome) {
-          mailbox_.post({.kind = done, .epoch = state_.epoch});
+          mailbox_.post({.kind = done, .epoch = epoch});
         } else {
           const Kind kind = criu::retryable(outcome.error()) ? Kind::failed_transient : Kind::failed;
           mailbox_.post({.kind = kind, .reason = outcome.error().message});
@@ -181,17 +187,22 @@ void SourceWorker::execute(const SourceEffect& effect) {
     case SourceEffectKind::copy:
       run_effect(Kind::converged, [this] {
         auto copied = copy();
-        if (!copied) await_refusal();
+        if (!copied) {
+          await_refusal();
+          tell_failed_round(copied.error().message);
+        }
         return copied;
       });
       break;
     case SourceEffectKind::stop_copy:
       effects_.disown();
+      if (shown_phase_ == Phase::pre_copy) tell_failed_round(state_->reason);
       giving_up_ = true;
       if (copy_) copy_->stop();
       break;
     case SourceEffectKind::freeze:
       run_effect(Kind::frozen, [this]() -> Result<> {
+        lift_limits();
         timeline_.begin();
         const TimedStep step(timeline_, "freeze");
         GODWIT_TRY(hold_->freeze(Deadline::after(freeze_time)));
@@ -202,12 +213,12 @@ void SourceWorker::execute(const SourceEffect& effect) {
       });
       break;
     case SourceEffectKind::dump:
-      run_effect(Kind::dumped, [this] { return dump(); });
+      run_effect(Kind::dumped, [this] { return with_failure_logs(dump(), session_, config_.node_name); });
       break;
     case SourceEffectKind::record_given_away:
-      run_effect(Kind::recorded, [this] {
+      run_effect(Kind::recorded, [this, epoch = state_->epoch] {
         record_.given_away = true;
-        record_.epoch = state_.epoch;
+        record_.epoch = epoch;
         auto written = session_.write_record(to_json(record_));
         if (!written) record_.given_away = false;
         return written;
@@ -217,23 +228,31 @@ void SourceWorker::execute(const SourceEffect& effect) {
       send(effect.message);
       break;
     case SourceEffectKind::query:
-      effects_.run([this](const EffectRunner::Current&) {
-        const auto asked = query();
+      effects_.run([this, epoch = state_->epoch](const EffectRunner::Current&) {
+        const auto asked = query(epoch);
         if (asked) return;
         log_info("no answer yet: {}", asked.error().message);
         if (std::exchange(silence_told_, true)) return;
         events_->note(
             "the destination does not answer; the container stays frozen here until it says whether it runs "
             "there (" +
-            asked.error().message + ")");
+            asked.error().message + "). If its node is dead for good: godwit abandon " + session_.id() + " --help");
       });
       break;
     case SourceEffectKind::kill_copy:
       run_effect(
           Kind::killed,
-          [this] {
+          [this]() -> Result<> {
             forget_copy();
-            return hold_ ? hold_->end(config_) : remove_ended_container(config_, record_);
+            if (hold_) hold_->let_pass();
+            if (!record_.sandbox.empty()) {
+              GODWIT_TRY(leave_to_kubelet(record_));
+              // In one segment the destination speaks for the address.
+              const bool tells = record_.reconnects || (record_.routed && !record_.keeps_tcp);
+              if (tells && hold_) hold_->part_from_peers(/*same_address=*/!record_.reconnects);
+              return {};
+            }
+            return hold_ ? hold_->end(config_) : remove_ended_containers(config_, record_);
           },
           static_cast<int>(effect.kind));
       break;
@@ -244,14 +263,16 @@ void SourceWorker::execute(const SourceEffect& effect) {
             // First of all: a recovery must not ask the destination about a container that runs here.
             if (std::exchange(record_.given_away, false)) GODWIT_TRY(session_.write_record(to_json(record_)));
             forget_copy();
-            return hold_ ? hold_->let_go(Deadline::after(freeze_time)) : Result<>();
+            GODWIT_TRY(hold_ ? hold_->let_go(Deadline::after(freeze_time)) : Result<>());
+            return put_back_limits();
           },
           static_cast<int>(effect.kind));
       break;
     case SourceEffectKind::resume_copy:
-      run_effect(Kind::rolled_back, [this] {
-        dump_.reset();
-        return hold_->let_go(Deadline::after(freeze_time));
+      run_effect(Kind::rolled_back, [this]() -> Result<> {
+        dumps_.clear();
+        GODWIT_TRY(hold_->let_go(Deadline::after(freeze_time)));
+        return put_back_limits();
       });
       break;
     case SourceEffectKind::start_timer:
@@ -283,14 +304,21 @@ void SourceWorker::send(MessageKind kind) {
     body["neighbours"] = to_json(neighbours_);
   }
   if (kind == MessageKind::restore) body = copy_->final_description();
-  link_->send({.message = {.kind = kind, .epoch = state_.epoch}, .body = std::move(body)});
+  link_->send({.message = {.kind = kind, .epoch = state_->epoch}, .body = std::move(body)});
+}
+
+// Of the rounds that end with the migration, only one is told of, with the reason for all.
+void SourceWorker::tell_failed_round(const std::string& reason) {
+  if (cancelled_ || failed_round_told_.exchange(true)) return;
+  const uint64_t done = copy_ ? copy_->totals().rounds : 0;
+  events_->emit(MissedRoundEvent{.round = done + 1, .failed = true, .reason = reason});
 }
 
 // Lets go of the pages and files under way; their totals are still wanted.
 void SourceWorker::forget_copy() {
   if (copy_) copy_totals_ = copy_->totals();
   copy_.reset();
-  dump_.reset();
+  dumps_.clear();
 }
 
 // A destination that gives up closes its lanes at once and says why when it has cleared up: that is what the operator
@@ -303,7 +331,8 @@ void SourceWorker::await_refusal() {
 void SourceWorker::start_timer(SourceTimer timer) {
   switch (timer) {
     case SourceTimer::prepare:
-      timer_ = Deadline::after(prepare_time).sooner(copy_deadline_);
+      // Only the live controller names sessions, and only it moves pods.
+      timer_ = Deadline::after(request_.session.empty() ? prepare_time : prepare_pod_time).sooner(copy_deadline_);
       break;
     case SourceTimer::copy:
       timer_ = copy_deadline_;
@@ -321,7 +350,7 @@ void SourceWorker::start_timer(SourceTimer timer) {
 }
 
 // The operator cancels over the command line's connection, or by `godwit cancel` through the supervisor.
-void SourceWorker::watch_for_cancel() {
+void SourceWorker::listen_to_operator() {
   bool command_line = events_->command_line() >= 0;
   for (;;) {
     pollfd ready[3] = {
@@ -332,6 +361,17 @@ void SourceWorker::watch_for_cancel() {
       const UniqueFd caller(::accept4(inbox_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       const auto word = os::receive_message(caller.get(), Deadline::after(std::chrono::seconds(1)));
       if (word && word->text == "cancel") mailbox_.post({.kind = Kind::cancel, .reason = "cancelled by the operator"});
+      if (word && word->text.starts_with(reconfigure_word)) {
+        const auto order =
+            decode_request(std::string_view(word->text).substr(std::string_view(reconfigure_word).size()));
+        if (order) round_options_.set(std::get<ReconfigureRequest>(*order).options);
+      }
+      if (word && word->text.starts_with("abandon ")) {
+        const auto agreed = abandon(word->text == "abandon keep");
+        if (auto told = os::send_message(caller.get(), agreed ? abandon_agreed : agreed.error().message); !told) {
+          log_info("{}", told.error().message);
+        }
+      }
     }
     if (ready[2].revents != 0) {
       char text[256];
@@ -341,6 +381,21 @@ void SourceWorker::watch_for_cancel() {
       if (got <= 0) command_line = false;
     }
   }
+}
+
+// The operator says that the destination is dead. We cannot know that, but we can know better: it is asked once more.
+Result<> SourceWorker::abandon(bool keep) {
+  const uint32_t epoch = given_away_epoch_;
+  if (epoch == 0) {
+    return fail(
+        "the container has not been handed over to the destination, or its end is known: nothing is waiting for a "
+        "destination that may be dead (`godwit cancel` ends a migration that is under way)");
+  }
+  if (keep && !hold_) return fail("the copy that was frozen here is gone: there is nothing to keep");
+  if (query(epoch)) return fail("the destination is not dead: it has just answered");
+  log_warning("the operator gives up the destination, and {} the copy that is frozen here", keep ? "keeps" : "ends");
+  mailbox_.post({.kind = keep ? Kind::abandoned_keep : Kind::abandoned_end, .reason = ""});
+  return {};
 }
 
 // Comes from the link's thread, or from a query's.
@@ -353,6 +408,7 @@ void SourceWorker::on_message(const PeerMessage& message) {
       // Once: the record is read by other threads from then on.
       if (std::exchange(prepared_, true)) return;
       record_.peer_memory_id = optional_text(message.body, "memory_id");
+      record_.reconnects = optional_text(message.body, "network") == network_mode_name(NetworkMode::reconnect);
       event.kind = Kind::prepared;
       break;
     case MessageKind::address_taken:
@@ -383,6 +439,7 @@ void SourceWorker::on_running(const PeerMessage& message) {
   if (!message.body.contains("resumed_ms") || std::exchange(resumed_, true)) return;
   const double asked_ms = elapsed_ms(timeline_.zero(), address_asked_);
   pause_ms_ = asked_ms + optional_number(message.body, "resumed_ms");
+  if (message.body.contains("answered_ms")) client_gap_ms_ = asked_ms + optional_number(message.body, "answered_ms");
   TimelineEvent timeline{.steps = timeline_.steps()};
   for (const json& step : message.body.value("steps", json::array())) {
     if (timeline.steps.size() >= timeline_steps_max) break;
@@ -397,7 +454,7 @@ void SourceWorker::on_running(const PeerMessage& message) {
 
 void SourceWorker::finish(bool moved, bool lost) {
   if (moved && !ended_there_.empty()) {
-    state_.reason = "destination: " + ended_there_;
+    state_->reason = "destination: " + ended_there_;
     moved = false;
     lost = true;
   }
@@ -407,13 +464,22 @@ void SourceWorker::finish(bool moved, bool lost) {
                      .from = config_.node_name,
                      .to = request_.to_name.empty() ? request_.to : request_.to_name,
                      .pause_ms = pause_ms_,
-                     .rolled_back = !moved && !lost && state_.was_frozen,
-                     .reason = state_.reason};
+                     .client_gap_ms = client_gap_ms_,
+                     .rolled_back = !moved && !lost && state_->was_frozen,
+                     .lost = lost,
+                     .reason = state_->reason};
+  if (prepared_) {
+    result.network = network_mode_name(record_.reconnects ? NetworkMode::reconnect : NetworkMode::preserve);
+  }
   result.memory_bytes = copy_totals_.memory_bytes;
   result.bytes_on_wire = copy_totals_.wire_bytes;
   result.rounds = copy_totals_.rounds;
   result.frozen_during_precopy_ms = copy_totals_.frozen_us / 1000;
   events_->phase(moved ? Phase::complete : Phase::failed);
+  if (!moved && !lost && !record_.sandbox.empty()) {
+    // If this fails it is kept beyond its sandbox's end, until the controller finds that no pod has it.
+    if (auto stays = network::keep_no_longer(record_.sandbox); !stays) log_warning("{}", stays.error().message);
+  }
   if (auto written = session_.write_result(result); !written) log_error("{}", written.error().message);
   for (const Result<>& removed : {session_.remove_working_files(), session_.remove_record()}) {
     if (!removed) log_warning("{}", removed.error().message);

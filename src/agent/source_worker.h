@@ -1,4 +1,5 @@
-// One session's source: drives the source machine, executes its effects on a real container.
+// One session's source: drives the source machine, executes its effects on a real container, or on all of a pod's as if
+// they were one.
 #pragma once
 
 #include <atomic>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "agent/config.h"
 #include "agent/container_lock.h"
@@ -21,6 +23,7 @@
 #include "agent/source_copy.h"
 #include "agent/source_hold.h"
 #include "agent/source_record.h"
+#include "agent/thread_bound.h"
 #include "agent/timeline.h"
 #include "criu/dump.h"
 #include "migration/source_machine.h"
@@ -52,14 +55,26 @@ class SourceWorker {
   void start_timer(migration::SourceTimer timer);
   void on_message(const PeerMessage& message);
   void on_running(const PeerMessage& message);
-  void watch_for_cancel();
+  Result<> open_inbox();
+  void listen_to_operator();
+  Result<> abandon(bool keep);
   void announce_phase();
+  void tell_failed_round(const std::string& reason);
   void finish(bool moved, bool lost);
 
   Result<> prepare();
+  Result<> plan_network(const std::string& destination);
+  Result<> lock_containers();
+  Result<> inspect_containers();
+  Result<> send_prepare();
   Result<> copy();
+  Result<> prepare_dumps();
+  void lift_limits();
+  Result<> put_back_limits();
   Result<> dump();
-  Result<> query();
+  Result<> dump_all(Deadline deadline);
+  Result<> dump_metadata(size_t member, Deadline deadline);
+  Result<> query(uint32_t epoch);
   Result<> connect_copy();
   void forget_copy();
 
@@ -68,13 +83,13 @@ class SourceWorker {
   std::unique_ptr<EventLog> events_;
   MigrateRequest request_;
   Mailbox<migration::SourceEvent> mailbox_;
-  migration::SourceState state_;
+  ThreadBound<migration::SourceState> state_;  // of the thread that drives
   Clock::time_point began_ = Clock::now();
   Deadline copy_deadline_ = Deadline::never();
   Deadline timer_ = Deadline::never();
   bool ended_ = false;
 
-  UniqueFd container_lock_;  // until the process ends
+  std::vector<UniqueFd> container_locks_;  // until the process ends
   SourceRecord record_;
   std::mutex message_mutex_;  // guards the two below
   bool prepared_ = false;
@@ -82,17 +97,24 @@ class SourceWorker {
   std::string ended_there_;  // why the container has ended at the destination; written before `running` is posted
   bool silence_told_ = false;
   std::atomic<bool> giving_up_ = false;
-  std::optional<SourceContainer> container_;
+  std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> failed_round_told_ = false;
+  std::atomic<uint32_t> given_away_epoch_ = 0;  // 0: not in that phase
+  std::vector<SourceContainer> containers_;     // the one that was asked for is the first
   std::optional<SourceHold> hold_;
   std::optional<criu::CriuProgram> criu_;
-  std::optional<criu::Dump> dump_;
+  std::vector<criu::Dump> dumps_;  // of the containers, in their order
   std::vector<network::Neighbour> neighbours_;
+  NetworkMode network_ = NetworkMode::automatic;  // what is asked of the destination
+  std::vector<network::HostRoute> away_;          // to the destination, where pods are reached by routes
   std::unique_ptr<PeerLink> link_;
+  RoundOptions round_options_;  // outlives what uses it
   std::unique_ptr<SourceCopy> copy_;
   CopyTotals copy_totals_;
   Timeline timeline_;
   Clock::time_point address_asked_;
   double pause_ms_ = 0;
+  double client_gap_ms_ = 0;
   std::optional<Phase> shown_phase_;
   UniqueFd inbox_;
   UniqueFd stop_;

@@ -16,13 +16,15 @@
 #include "base/log.h"
 #include "os/fd_passing.h"
 #include "os/file.h"
-#include "transfer/preamble.h"
 
 namespace godwit::agent {
 namespace {
 
-constexpr int connections_max = 64;  // of each kind at once
-constexpr size_t answers_max = 16;
+constexpr int command_connections_max = 64;
+// A bound on threads, not on peers: those are PendingPeers' to bound, which ends some in time.
+constexpr int peer_connections_max = 256;
+constexpr size_t remote_commands_max = 256;
+constexpr auto admission_time = std::chrono::seconds(7);  // longer than a worker waits for the handshake
 constexpr auto preamble_time = std::chrono::seconds(3);
 constexpr auto command_time = std::chrono::seconds(10);
 constexpr auto predecessor_time = std::chrono::seconds(2);
@@ -85,9 +87,11 @@ Result<> Supervisor::run() {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const UniqueFd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signal_fd) return fail_errno("signalfd");
-  std::thread([this] { accept_loop(peer_listener_->fd(), &Supervisor::serve_peer, peer_connections_); }).detach();
   std::thread([this] {
-    accept_loop(command_listener_.get(), &Supervisor::serve_command, command_connections_);
+    accept_loop(peer_listener_->fd(), &Supervisor::serve_peer, peer_connections_, peer_connections_max);
+  }).detach();
+  std::thread([this] {
+    accept_loop(command_listener_.get(), &Supervisor::serve_command, command_connections_, command_connections_max);
   }).detach();
   log_info("agent of node {} listens on {}:{}", config_.node_name, config_.listen_address, config_.port);
   for (;;) {
@@ -102,7 +106,8 @@ Result<> Supervisor::run() {
       const std::lock_guard lock(mutex_);
       log_info("agent ends on a signal; {} sessions go on", workers_.size());
       for (auto& [id, worker] : workers_) worker.detach();
-      for (os::Subprocess& answer : answers_) answer.detach();
+      for (Answer& answer : answers_) answer.process.detach();
+      for (os::Subprocess& command : remote_commands_) command.detach();
       workers_.clear();
       return {};
     }
@@ -110,7 +115,7 @@ Result<> Supervisor::run() {
   }
 }
 
-void Supervisor::accept_loop(int listener, void (Supervisor::*serve)(UniqueFd), int& connections) {
+void Supervisor::accept_loop(int listener, void (Supervisor::*serve)(UniqueFd), int& connections, int connections_max) {
   for (;;) {
     UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (!connection) {
@@ -138,19 +143,59 @@ void Supervisor::serve_peer(UniqueFd connection) {
 }
 
 Result<> Supervisor::route_peer(UniqueFd connection) {
+  GODWIT_ASSIGN(PendingPeers::Place place, pending_peers_.enter(connection.get()));
   GODWIT_ASSIGN(const transfer::Preamble preamble,
                 transfer::read_preamble(connection.get(), Deadline::after(preamble_time)));
+  if (preamble.role == transfer::Role::command) return start_remote_command(preamble, connection, place);
   auto session = SessionDirectory::open(preamble.session);
   const bool lives = session && session->worker_lives();
   if (preamble.role == transfer::Role::control) {
     if (session) return fail("session {} exists already", preamble.session);
-    return start_session("destination", preamble.session, {{"role", "destination"}, {"to", config_.node_name}},
-                         connection.get());
+    return start_destination(preamble, connection, place);
   }
-  if (preamble.role == transfer::Role::query && !lives) return start_answer(preamble.session, connection.get());
+  if (preamble.role == transfer::Role::query && !lives) {
+    return start_answer(preamble.session, connection.get(), std::move(place));
+  }
   if (!lives) return fail("no worker for session {}", preamble.session);
   GODWIT_ASSIGN(const UniqueFd worker, os::connect_seqpacket(session->path("worker.sock")));
   return os::send_message(worker.get(), transfer::role_name(preamble.role), connection.get());
+}
+
+// Stays until the worker has seen the source's certificate: only then it is one of the node's sessions.
+Result<> Supervisor::start_destination(const transfer::Preamble& preamble, const UniqueFd& connection,
+                                       PendingPeers::Place& place) {
+  GODWIT_ASSIGN(os::SocketPair pair, os::seqpacket_pair());
+  GODWIT_TRY(start_session("destination", preamble.session, {{"role", "destination"}, {"to", config_.node_name}},
+                           {.connection = connection.get(), .admission = pair.theirs.get()}));
+  pair.theirs.reset();
+  const auto authenticated = os::receive_message(pair.ours.get(), Deadline::after(admission_time));
+  if (!authenticated) {
+    ::shutdown(connection.get(), SHUT_RDWR);
+    return fail("session {} has not shown a certificate", preamble.session);
+  }
+  place.leave();
+  const auto admitted = admit(preamble.session);
+  GODWIT_TRY(os::send_message(pair.ours.get(), admitted ? admission_granted : admitted.error().message));
+  return admitted;
+}
+
+// As an answer, but it may take as long as a migration, and so leaves its place to others once it is authenticated.
+Result<> Supervisor::start_remote_command(const transfer::Preamble& preamble, const UniqueFd& connection,
+                                          PendingPeers::Place& place) {
+  GODWIT_ASSIGN(os::SocketPair pair, os::seqpacket_pair());
+  {
+    const std::lock_guard lock(mutex_);
+    if (remote_commands_.size() >= remote_commands_max) return fail("more than {} orders at once", remote_commands_max);
+  }
+  GODWIT_ASSIGN(
+      os::Subprocess process,
+      start_process("command", preamble.session, {.connection = connection.get(), .admission = pair.theirs.get()}));
+  pair.theirs.reset();
+  GODWIT_TRY(os::receive_message(pair.ours.get(), Deadline::after(admission_time)));
+  place.leave();
+  const std::lock_guard lock(mutex_);
+  remote_commands_.push_back(std::move(process));
+  return {};
 }
 
 void Supervisor::serve_command(UniqueFd connection) {
@@ -180,60 +225,75 @@ Result<> Supervisor::answer_command(UniqueFd& connection, const std::string& lin
 }
 
 Result<> Supervisor::start_migration(const MigrateRequest& request, UniqueFd& connection) {
-  GODWIT_ASSIGN(const std::string id, SessionDirectory::new_id());
+  GODWIT_ASSIGN(std::string id, SessionDirectory::new_id());
+  if (!request.session.empty()) id = request.session;
+  if (!SessionDirectory::valid_id(id)) return fail("'{}' is not 32 hexadecimal digits, as a session's name is", id);
   GODWIT_TRY(start_session("source", id,
                            {{"role", "source"},
                             {"container", request.container},
                             {"from", config_.node_name},
                             {"to", request.to_name.empty() ? request.to : request.to_name},
                             {"request", encode_request(request)}},
-                           connection.get()));
+                           {.connection = connection.get()}));
   connection.reset();
   return {};
 }
 
 Result<> Supervisor::start_session(const std::string& mode, const std::string& id, const nlohmann::json& about,
-                                   int connection) {
-  GODWIT_TRY(reserve_session(id));
+                                   Descriptors descriptors) {
+  GODWIT_TRY(reserve_session(mode, id));
   const auto created = SessionDirectory::create(id, about);
-  Result<> started = created ? start_worker(mode, id, connection) : std::unexpected(created.error());
+  Result<> started = created ? start_worker(mode, id, descriptors) : std::unexpected(created.error());
   const std::lock_guard lock(mutex_);
   starting_.erase(id);
+  if (!started) unadmitted_.erase(id);
   return started;
 }
 
-Result<> Supervisor::reserve_session(const std::string& id) {
+// Sessions that others ask for are counted when they have shown who they are, in admit().
+Result<> Supervisor::reserve_session(const std::string& mode, const std::string& id) {
   const std::lock_guard lock(mutex_);
-  const size_t running = workers_.size() + starting_.size();
-  if (running >= config_.sessions_max) {
-    return fail("{} sessions are running on node {}, which is its limit; try again later", running, config_.node_name);
-  }
-  if (!starting_.insert(id).second) return fail("session {} exists already", id);
+  if (mode != "destination") GODWIT_TRY(check_room());
+  if (workers_.contains(id) || !starting_.insert(id).second) return fail("session {} exists already", id);
+  if (mode == "destination") unadmitted_.insert(id);
   return {};
 }
 
-// Bounded, because who asks has not shown a certificate yet.
-Result<> Supervisor::start_answer(const std::string& session, int connection) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (answers_.size() >= answers_max) return fail("too many questions at once");
-  }
-  GODWIT_ASSIGN(os::Subprocess worker, start_process("answer", session, connection));
+Result<> Supervisor::admit(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  answers_.push_back(std::move(worker));
+  GODWIT_TRY(check_room());
+  unadmitted_.erase(id);
+  return {};
+}
+
+// With mutex_ held.
+Result<> Supervisor::check_room() const {
+  size_t running = 0;
+  for (const auto& [id, worker] : workers_) running += unadmitted_.contains(id) ? 0 : 1;
+  for (const std::string& id : starting_) running += unadmitted_.contains(id) ? 0 : 1;
+  if (running < config_.sessions_max) return {};
+  return fail("{} sessions are running on node {}, which is its limit; try again later", running, config_.node_name);
+}
+
+// Who asks has not shown a certificate yet: the place that bounds them is kept until it is answered.
+Result<> Supervisor::start_answer(const std::string& session, int connection, PendingPeers::Place place) {
+  GODWIT_ASSIGN(os::Subprocess process, start_process("answer", session, {.connection = connection}));
+  const std::lock_guard lock(mutex_);
+  answers_.push_back({.process = std::move(process), .place = std::move(place)});
   return {};
 }
 
 Result<os::Subprocess> Supervisor::start_process(const std::string& mode, const std::string& session,
-                                                 int connection) const {
+                                                 Descriptors descriptors) const {
   os::Command command{.argv = worker_arguments(config_, program_, mode, session), .die_with_parent = false};
   command.descriptors.emplace_back(STDERR_FILENO, STDERR_FILENO);
-  if (connection >= 0) command.descriptors.emplace_back(connection, worker_connection_fd);
+  if (descriptors.connection >= 0) command.descriptors.emplace_back(descriptors.connection, worker_connection_fd);
+  if (descriptors.admission >= 0) command.descriptors.emplace_back(descriptors.admission, worker_admission_fd);
   return os::Subprocess::start(command);
 }
 
-Result<> Supervisor::start_worker(const std::string& mode, const std::string& session, int connection) {
-  GODWIT_ASSIGN(os::Subprocess worker, start_process(mode, session, connection));
+Result<> Supervisor::start_worker(const std::string& mode, const std::string& session, Descriptors descriptors) {
+  GODWIT_ASSIGN(os::Subprocess worker, start_process(mode, session, descriptors));
   const std::lock_guard lock(mutex_);
   workers_.insert_or_assign(session, std::move(worker));
   return {};
@@ -253,10 +313,13 @@ void Supervisor::reap_workers() {
       continue;
     }
     if (*status != 0) log_warning("worker of session {} ended with status {}", worker->first, *status);
+    unadmitted_.erase(worker->first);
     worker = workers_.erase(worker);
   }
+  std::erase_if(remote_commands_,
+                [](os::Subprocess& command) { return command.wait(Deadline::after(milliseconds(0))).has_value(); });
   std::erase_if(answers_,
-                [](os::Subprocess& answer) { return answer.wait(Deadline::after(milliseconds(0))).has_value(); });
+                [](Answer& answer) { return answer.process.wait(Deadline::after(milliseconds(0))).has_value(); });
 }
 
 void Supervisor::recover_dead_sessions() {
@@ -271,7 +334,7 @@ void Supervisor::recover_dead_sessions() {
     if (Clock::now() < next) continue;
     next = Clock::now() + recovery_interval;
     log_warning("session {} has lost its worker: recovering", session.id());
-    if (auto started = start_worker("recover", session.id(), -1); !started) {
+    if (auto started = start_worker("recover", session.id(), {}); !started) {
       log_error("session {}: {}", session.id(), started.error().message);
     }
   }

@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "agent/config.h"
+#include "agent/pending_peers.h"
 #include "agent/session_directory.h"
 #include "base/result.h"
 #include "os/subprocess.h"
+#include "transfer/preamble.h"
 #include "transfer/tcp.h"
 
 namespace godwit::agent {
@@ -27,18 +29,30 @@ class Supervisor {
 
  private:
   Result<> listen();
-  void accept_loop(int listener, void (Supervisor::*serve)(UniqueFd), int& connections);
+  void accept_loop(int listener, void (Supervisor::*serve)(UniqueFd), int& connections, int connections_max);
   void serve_peer(UniqueFd connection);
+  Result<> start_remote_command(const transfer::Preamble& preamble, const UniqueFd& connection,
+                                PendingPeers::Place& place);
   void serve_command(UniqueFd connection);
   Result<> route_peer(UniqueFd connection);
   Result<> answer_command(UniqueFd& connection, const std::string& line);
   Result<> start_migration(const MigrateRequest& request, UniqueFd& connection);
-  // `connection` is the worker's then, and still the caller's to close; -1: none.
-  Result<> start_session(const std::string& mode, const std::string& id, const nlohmann::json& about, int connection);
-  Result<> reserve_session(const std::string& id);
-  Result<> start_answer(const std::string& session, int connection);
-  Result<os::Subprocess> start_process(const std::string& mode, const std::string& session, int connection) const;
-  Result<> start_worker(const std::string& mode, const std::string& session, int connection);
+  // What a worker is given; still the caller's to close. -1: none.
+  struct Descriptors {
+    int connection = -1;
+    int admission = -1;
+  };
+  Result<> start_session(const std::string& mode, const std::string& id, const nlohmann::json& about,
+                         Descriptors descriptors);
+  Result<> start_destination(const transfer::Preamble& preamble, const UniqueFd& connection,
+                             PendingPeers::Place& place);
+  Result<> reserve_session(const std::string& mode, const std::string& id);
+  Result<> admit(const std::string& id);
+  Result<> check_room() const;
+  Result<> start_answer(const std::string& session, int connection, PendingPeers::Place place);
+  Result<os::Subprocess> start_process(const std::string& mode, const std::string& session,
+                                       Descriptors descriptors) const;
+  Result<> start_worker(const std::string& mode, const std::string& session, Descriptors descriptors);
   bool worker_known(const std::string& session);
   void reap_workers();
   void recover_dead_sessions();
@@ -49,10 +63,19 @@ class Supervisor {
   std::optional<transfer::Listener> peer_listener_;
   UniqueFd command_listener_;
 
+  // A worker that answers one question.
+  struct Answer {
+    os::Subprocess process;
+    PendingPeers::Place place;
+  };
+
+  PendingPeers pending_peers_;
   std::mutex mutex_;                               // guards what follows
   std::map<std::string, os::Subprocess> workers_;  // by session
   std::set<std::string> starting_;                 // sessions that are not in workers_ yet, but will be: not dead ones
-  std::vector<os::Subprocess> answers_;            // workers that answer one question each
+  std::set<std::string> unadmitted_;               // of both, those whose source has not shown a certificate yet
+  std::vector<Answer> answers_;
+  std::vector<os::Subprocess> remote_commands_;  // carriers of the controller's orders
   std::map<std::string, Clock::time_point> next_recovery_;
   // Apart, so that the network cannot keep the operator out.
   int peer_connections_ = 0;

@@ -12,6 +12,16 @@ namespace godwit::agent {
 // The descriptor on which a worker finds the connection that it was started for: the command line's (source), the
 // peer's (destination, answer); none for `recover`.
 constexpr int worker_connection_fd = 3;
+// Where a destination's worker says that it has seen the source's certificate, and hears whether there is room for one
+// more session: `admission_granted`, or why not.
+constexpr int worker_admission_fd = 4;
+constexpr const char* admission_granted = "go on";
+
+// What a source's worker is told on its socket before the request that it is to follow (requests.h, reconfigure).
+constexpr const char* reconfigure_word = "reconfigure ";
+
+// What a source's worker answers to "abandon keep" or "abandon end" on its socket; anything else is why not.
+constexpr const char* abandon_agreed = "agreed";
 
 // `mode`: source, destination, recover, answer.
 inline std::vector<std::string> worker_arguments(const AgentConfig& config, const std::string& program,

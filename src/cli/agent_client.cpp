@@ -2,15 +2,16 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <array>
-#include <cstring>
+
+#include "os/fd_passing.h"
 
 namespace godwit::cli {
 namespace {
 
-Error cannot_connect(const std::string& path, int code) {
+Error cannot_connect(const std::string& path, Error error) {
+  const int code = error.code;
   if (code == ENOENT) {
     return {fmt::format("no agent runs on this node ({} is not there); start godwit-agent", path), code};
   }
@@ -20,7 +21,7 @@ Error cannot_connect(const std::string& path, int code) {
   if (code == EACCES || code == EPERM) {
     return {fmt::format("{} may only be used by root; use sudo", path), code};
   }
-  return {fmt::format("connect to {}: {}", path, std::strerror(code)), code};
+  return error;
 }
 
 // True if `events` came before the deadline.
@@ -37,16 +38,9 @@ Result<bool> wait_for(int fd, short events, Deadline deadline) {
 }  // namespace
 
 Result<AgentClient> AgentClient::connect(const std::string& socket_path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof address.sun_path) return fail("{} is too long for a socket's path", socket_path);
-  std::memcpy(address.sun_path, socket_path.c_str(), socket_path.size() + 1);
-  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) return fail_errno("socket");
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return std::unexpected(cannot_connect(socket_path, errno));
-  }
-  return AgentClient(std::move(fd));
+  auto fd = os::connect_stream(socket_path);
+  if (!fd) return std::unexpected(cannot_connect(socket_path, std::move(fd).error()));
+  return AgentClient(std::move(*fd));
 }
 
 Result<> AgentClient::send(const agent::Request& request, Deadline deadline) {

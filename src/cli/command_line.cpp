@@ -24,7 +24,8 @@ int run_command_line(int argc, char** argv, const std::string& version) {
   CLI::App app("Moves running containers between nodes while their clients stay connected.", "godwit");
   app.require_subcommand(1);
   app.add_option("--socket", chosen.socket_path, "Unix socket of this node's agent")->type_name("PATH");
-  for (const auto add : {add_demo, add_migrate, add_ps, add_sessions, add_inspect, add_cancel, add_load, add_version}) {
+  for (const auto add :
+       {add_demo, add_migrate, add_ps, add_sessions, add_inspect, add_cancel, add_abandon, add_load, add_version}) {
     add(app, chosen);
   }
   try {

@@ -38,6 +38,7 @@ ordered_json record_json(const MigrationRecord& record) {
   object["container"] = result.container;
   object["ok"] = result.ok;
   object["unknown"] = result.unknown;
+  object["lost"] = result.lost;
   object["reason"] = result.reason;
   object["notes"] = record.notes;
   object["round_list"] = ordered_json::array();

@@ -130,6 +130,7 @@ Result<> run_migration(const std::string& socket_path, const agent::MigrateReque
 
 ExitStatus exit_status_of(const MigrationRecord& record) {
   if (!record.result || record.result->unknown) return exit_unknown;
+  if (record.result->lost) return exit_lost;
   return record.result->ok ? exit_ok : exit_failed;
 }
 

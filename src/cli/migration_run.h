@@ -15,9 +15,10 @@ namespace godwit::cli {
 // What a program that runs `godwit` learns.
 enum ExitStatus : int {
   exit_ok = 0,
-  exit_failed = 1,   // and a container that was to move runs on where it was
+  exit_failed = 1,   // and a container that was to move is where it was
   exit_usage = 2,    // nothing was tried
   exit_unknown = 3,  // whether it moved is not known
+  exit_lost = 4,     // the container runs nowhere any more
 };
 
 // Longest silence of an agent before its migration counts as of unknown outcome.

@@ -125,6 +125,15 @@ TEST_F(MigrationRun, AFailureIsAFailure) {
   EXPECT_THAT(output(), HasSubstr("redis was not moved: no container 'redis'"));
 }
 
+TEST_F(MigrationRun, AContainerThatIsLostIsMoreThanAFailure) {
+  const ReplayAgent agent([](const agent::Request&, const ReplayAgent::Say& say) {
+    say(line(agent::ResultEvent{.session = "5f2c91aa", .lost = true, .reason = "node-2 was restarted"}));
+  });
+  ASSERT_TRUE(run(agent.path).has_value());
+  EXPECT_EQ(exit_status_of(record_), exit_lost);
+  EXPECT_EQ(record_json(record_)["lost"], true);
+}
+
 TEST_F(MigrationRun, AnAgentThatGoesAwayLeavesTheOutcomeUnknown) {
   const ReplayAgent agent([](const agent::Request&, const ReplayAgent::Say& say) { say(line(session_event)); });
   ASSERT_TRUE(run(agent.path).has_value());
@@ -215,6 +224,19 @@ TEST(CommandLine, ExitStatusTellsUsageFromFailure) {
   EXPECT_EQ(command_line({"--socket", "/tmp/godwit-no-such.sock", "ps"}), exit_failed);
   EXPECT_EQ(command_line({"--socket", "/tmp/godwit-no-such.sock", "migrate", "redis", "--to", "10.0.0.2"}),
             exit_failed);
+}
+
+TEST(CommandLine, ADestinationIsNotAbandonedByAccident) {
+  EXPECT_EQ(command_line({"abandon", "5f2c91aa"}), exit_usage);
+  EXPECT_EQ(command_line({"abandon", "5f2c91aa", "--destination-is-dead"}), exit_usage) << "and what then?";
+  EXPECT_EQ(command_line({"abandon", "5f2c91aa", "--destination-is-dead", "--keep", "--end"}), exit_usage);
+  bool asked = false;
+  const ReplayAgent agent([&](const agent::Request&, const ReplayAgent::Say& say) {
+    asked = true;
+    say(line(agent::ResultEvent{.ok = true}));
+  });
+  EXPECT_EQ(command_line({"--socket", agent.path, "abandon", "5f2c91aa", "--keep"}), exit_usage);
+  EXPECT_FALSE(asked) << "the agent was asked although nobody had said that the destination is dead";
 }
 
 TEST(CommandLine, OptionsReachTheAgent) {

@@ -74,7 +74,7 @@ void MigrationView::on(const agent::SessionEvent& event, double, const Look& loo
 
 void MigrationView::end_running_phase(double at_ms) {
   if (!running_) return;
-  PhaseState& state = phases_[*running_];
+  Step& state = phases_[*running_];
   state.took_ms = std::max(0.0, at_ms - state.began_ms.value_or(at_ms));
 }
 
@@ -104,6 +104,11 @@ void MigrationView::on(const agent::RoundEvent& event, double, const Look& look)
   finished_.push_back(round_line(event, look));
   predicted_pause_ms_ = event.predicted_pause_ms;
   progress_.reset();
+}
+
+// That the rounds end because they have done their work is what one expects.
+void MigrationView::on(const agent::MissedRoundEvent& event, double now_ms, const Look& look) {
+  if (event.failed) on(agent::NoteEvent{fmt::format("round {} failed: {}", event.round, event.reason)}, now_ms, look);
 }
 
 void MigrationView::on(const agent::NoteEvent& event, double, const Look& look) {
@@ -136,31 +141,16 @@ Lines MigrationView::live(double now_ms, const Look& look) const {
   return {phase_line(now_ms, look), progress_line(look)};
 }
 
-// "✓ prepare 12.0 ms  ▸ pre-copy 1.9 s    freeze    restore"; without the times of ended phases where that is too wide.
-Line MigrationView::phase_line(double now_ms, const Look& look, bool all_times) const {
-  const Signs& sign = signs(look.unicode);
-  Line line;
-  for (size_t i = 0; i + 1 < phases; ++i) {  // the last phase, complete, is a state and not a span of time
-    const PhaseState& state = phases_[i];
-    const bool runs = running_ == i;
-    Tone tone = Tone::faint;
-    std::string_view mark = " ";
-    if (runs && failed_) {
-      tone = Tone::bad;
-      mark = sign.failed;
-    } else if (state.took_ms) {
-      tone = Tone::good;
-      mark = sign.done;
-    } else if (runs) {
-      tone = Tone::strong;
-      mark = sign.current;
-    }
-    line.add("  ").add(mark, tone).add(" ").add(agent::phase_name(phase_order[i]), tone);
-    if (!state.began_ms || (!all_times && !runs)) continue;
-    const double ms = state.took_ms.value_or(now_ms - agent_clock_offset_ms_ - *state.began_ms);
-    line.add(" ").add(format_ms(std::max(0.0, ms)), Tone::faint);
-  }
-  return all_times && line.width() >= look.width ? phase_line(now_ms, look, false) : line;
+// The last phase, complete, is a state and not a span of time.
+Line MigrationView::phase_line(double now_ms, const Look& look) const {
+  std::array<std::string_view, phases - 1> names;
+  std::ranges::transform(phase_order.begin(), phase_order.end() - 1, names.begin(), agent::phase_name);
+  return render_steps({.names = names,
+                       .steps = std::span(phases_).first(phases - 1),
+                       .running = running_,
+                       .failed = failed_,
+                       .now_ms = now_ms - agent_clock_offset_ms_},
+                      look);
 }
 
 Line MigrationView::progress_line(const Look& look) const {
@@ -211,6 +201,11 @@ Lines MigrationView::verdict(const agent::ResultEvent& event, const Look& look) 
     say(sign.unknown, Tone::bad, fmt::format("Whether {} moved is not known: {}", container_, reason));
     explain(fmt::format("At most one of the two nodes runs it. Ask both: `godwit ps` on {} and on {}.",
                         from.empty() ? "the source" : from, to.empty() ? "the destination" : to));
+    return lines;
+  }
+  if (event.lost) {
+    say(sign.failed, Tone::bad, fmt::format("{} is lost: {}", container_, reason));
+    explain("It runs on neither node.");
     return lines;
   }
   say(sign.failed, Tone::bad, fmt::format("{} was not moved: {}", container_, reason));

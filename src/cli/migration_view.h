@@ -9,6 +9,7 @@
 
 #include "agent/events.h"
 #include "cli/screen.h"
+#include "cli/step_line.h"
 #include "cli/text.h"
 
 namespace godwit::cli {
@@ -30,29 +31,27 @@ class MigrationView {
 
  private:
   static constexpr size_t phases = 5;  // prepare to complete
-  struct PhaseState {
-    std::optional<double> began_ms;
-    std::optional<double> took_ms;
-  };
 
   void on(const agent::SessionEvent& event, double now_ms, const Look& look);
   void on(const agent::PhaseEvent& event, double now_ms, const Look& look);
   void on(const agent::ProgressEvent& event, double now_ms, const Look& look);
   void on(const agent::RoundEvent& event, double now_ms, const Look& look);
+  void on(const agent::MissedRoundEvent& event, double now_ms, const Look& look);
   void on(const agent::NoteEvent& event, double now_ms, const Look& look);
   void on(const agent::TimelineEvent& event, double now_ms, const Look& look);
   void on(const agent::ContainersEvent&, double, const Look&) {}
   void on(const agent::SessionsEvent&, double, const Look&) {}
+  void on(const agent::AddressesEvent&, double, const Look&) {}
   void on(const agent::ResultEvent& event, double now_ms, const Look& look);
 
   void end_running_phase(double at_ms);
-  [[nodiscard]] Line phase_line(double now_ms, const Look& look, bool all_times = true) const;
+  [[nodiscard]] Line phase_line(double now_ms, const Look& look) const;
   [[nodiscard]] Line progress_line(const Look& look) const;
   [[nodiscard]] Lines verdict(const agent::ResultEvent& event, const Look& look) const;
 
   std::string container_;
   agent::SessionEvent session_;
-  std::array<PhaseState, phases> phases_;
+  std::array<Step, phases> phases_;
   std::optional<size_t> running_;  // index of the phase that runs
   bool failed_ = false;
   bool round_seen_ = false;

@@ -177,6 +177,9 @@ TEST(MigrationView, FailureSaysWhyAndWhereItRuns) {
   EXPECT_EQ(verdict_of({.session = "5f2c91aa", .pause_ms = 12, .rolled_back = true, .reason = "restore failed"}),
             "x redis was not moved: restore failed\n"
             "  It was frozen for 12.0 ms and goes on where it was, on node-1.\n");
+  EXPECT_EQ(verdict_of({.session = "5f2c91aa", .lost = true, .reason = "node-2 was restarted"}),
+            "x redis is lost: node-2 was restarted\n"
+            "  It runs on neither node.\n");
   EXPECT_EQ(verdict_of({.unknown = true, .session = "5f2c91aa", .reason = "node-2 died"}),
             "? Whether redis moved is not known: node-2 died\n"
             "  At most one of the two nodes runs it. Ask both: `godwit ps` on node-1 and on\n"

@@ -63,7 +63,7 @@ void add_migrate(CLI::App& app, Chosen& chosen) {
   verb->footer(
       "Ctrl-C cancels: the container stays where it was.\n"
       "Exit status: 0 it moved; 1 it did not, and runs on where it was; 2 usage;\n"
-      "3 whether it moved is not known.");
+      "3 whether it moved is not known; 4 it is lost: it runs on neither node.");
   verb->callback(
       [&chosen, options] { chosen.run = [&chosen, options] { return migrate(chosen.socket_path, *options); }; });
 }

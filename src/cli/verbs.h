@@ -25,6 +25,7 @@ void add_migrate(CLI::App& app, Chosen& chosen);
 void add_inspect(CLI::App& app, Chosen& chosen);
 void add_sessions(CLI::App& app, Chosen& chosen);
 void add_cancel(CLI::App& app, Chosen& chosen);
+void add_abandon(CLI::App& app, Chosen& chosen);
 void add_demo(CLI::App& app, Chosen& chosen);
 void add_load(CLI::App& app, Chosen& chosen);
 void add_version(CLI::App& app, Chosen& chosen);

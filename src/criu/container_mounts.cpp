@@ -105,7 +105,15 @@ std::vector<ContainerMount> classify_mounts(std::vector<os::Mount> mounts, const
 
 Result<std::vector<ContainerMount>> read_container_mounts(pid_t pid, const nlohmann::json& config) {
   GODWIT_ASSIGN(std::vector<os::Mount> mounts, os::read_mounts(pid));
-  return classify_mounts(std::move(mounts), config);
+  nlohmann::json resolved = config;
+  if (resolved.contains("mounts")) {
+    for (auto& mount : resolved["mounts"]) {
+      if (!mount.is_object()) continue;
+      mount["destination"] =
+          os::resolve_in_root(fmt::format("/proc/{}/root", pid), mount.value("destination", std::string()));
+    }
+  }
+  return classify_mounts(std::move(mounts), resolved);
 }
 
 std::vector<std::string> mount_obstacles(const std::vector<ContainerMount>& mounts) {

@@ -1,7 +1,6 @@
 #include "criu/criu_program.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,6 +39,17 @@ Result<std::string> find_beside(const std::string& name) {
     if (::access(candidate.c_str(), R_OK) == 0) return candidate;
   }
   return fail("{} is missing: it belongs beside {}", name, self);
+}
+
+struct Pipe {
+  UniqueFd read;
+  UniqueFd write;
+};
+
+Result<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe for criu");
+  return Pipe{.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
 }
 
 std::string version_text(int version) {
@@ -89,26 +99,25 @@ Result<> CriuProgram::warm_up(Deadline deadline) const {
 }
 
 Result<Swrk> CriuProgram::start(const SwrkOptions& options) const {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return fail_errno("socket for criu");
-  UniqueFd ours(ends[0]);
-  const UniqueFd theirs(ends[1]);
+  GODWIT_ASSIGN(os::SocketPair socket, os::seqpacket_pair());
   os::Command command{.argv = {path_, "swrk", "3"},
                       .directory = options.directory,
                       .network_namespace = options.network_namespace,
-                      .descriptors = {{theirs.get(), 3}},
+                      .namespaces = options.namespaces,
+                      .descriptors = {{socket.theirs.get(), 3}},
                       .die_with_parent = false};
-  UniqueFd ready;
-  UniqueFd ready_theirs;
+  Pipe ready;
+  Pipe scanned;
   if (!options.shim_mode.empty()) {
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe for criu");
-    ready = UniqueFd(ends[0]);
-    ready_theirs = UniqueFd(ends[1]);
-    command.descriptors.emplace_back(ready_theirs.get(), 4);
-    command.environment = {"LD_PRELOAD=" + shim_, "GODWIT_SHIM=" + options.shim_mode, "GODWIT_SHIM_READY=4"};
+    GODWIT_ASSIGN(ready, make_pipe());
+    GODWIT_ASSIGN(scanned, make_pipe());
+    command.descriptors.emplace_back(ready.write.get(), 4);
+    command.descriptors.emplace_back(scanned.read.get(), 5);
+    command.environment = {"LD_PRELOAD=" + shim_, "GODWIT_SHIM=" + options.shim_mode, "GODWIT_SHIM_READY=4",
+                           "GODWIT_SHIM_SCANNED=5"};
   }
   GODWIT_ASSIGN(os::Subprocess process, os::Subprocess::start(command));
-  return Swrk{std::move(process), std::move(ours), std::move(ready)};
+  return Swrk{std::move(process), std::move(socket.ours), std::move(ready.read), std::move(scanned.write)};
 }
 
 Result<> CriuProgram::wait_loaded(Swrk& swrk, Deadline deadline) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/deadline.h"
 #include "base/result.h"
@@ -13,9 +14,10 @@ namespace godwit::criu {
 
 // How a criu is started that will answer one request.
 struct SwrkOptions {
-  std::string shim_mode;          // "dump", or empty: without the shim
-  std::string network_namespace;  // a path to enter first; empty: ours
-  std::string directory;          // its working directory; empty: ours
+  std::string shim_mode;                     // "dump", or empty: without the shim
+  std::string network_namespace;             // a path to enter first; empty: ours
+  std::string directory;                     // its working directory; empty: ours
+  std::vector<std::string> namespaces = {};  // further ones to enter
 };
 
 // A `criu swrk` process and our end of its socket. It lives on when its owner dies: a criu that is killed in the middle
@@ -23,7 +25,8 @@ struct SwrkOptions {
 struct Swrk {
   os::Subprocess process;
   UniqueFd socket;
-  UniqueFd ready;  // of a pipe into which the shim writes when it is loaded
+  UniqueFd ready;    // of a pipe into which the shim writes when it is loaded
+  UniqueFd scanned;  // of a pipe from which it reads a byte before criu touches memory (shim mode "dump")
 };
 
 // Immutable once found; any thread.

@@ -48,10 +48,11 @@ bool retryable(const Error& error) {
 }
 
 Result<Dump> Dump::prepare(const CriuProgram& criu, pid_t init_pid, std::string images_dir, std::string work_dir,
-                           Deadline deadline) {
+                           Deadline deadline, const std::vector<std::string>& foreign) {
   GODWIT_ASSIGN(Swrk swrk, criu.start({.shim_mode = "dump",
                                        .network_namespace = fmt::format("/proc/{}/ns/net", init_pid),
-                                       .directory = work_dir}));
+                                       .directory = work_dir,
+                                       .namespaces = foreign}));
   GODWIT_TRY(CriuProgram::wait_loaded(swrk, deadline));
   return Dump(init_pid, std::move(images_dir), std::move(work_dir), std::move(swrk));
 }
@@ -59,6 +60,13 @@ Result<Dump> Dump::prepare(const CriuProgram& criu, pid_t init_pid, std::string 
 Dump::~Dump() {
   // Without a request criu ends by itself when its socket closes; with one, run() has seen its end.
   swrk_.socket.reset();
+}
+
+Result<> Dump::scanned(const std::vector<SharedObjectId>& copied) {
+  GODWIT_TRY(os::write_file_atomic(work_dir_ + "/" + copied_objects_name, copied_objects_list(copied)));
+  const UniqueFd told = std::move(swrk_.scanned);
+  if (::write(told.get(), "s", 1) != 1) return fail_errno("tell criu to go on");
+  return {};
 }
 
 Result<DumpReport> Dump::run(const DumpRequest& request, const os::CgroupFreezer& freezer, Deadline deadline,
@@ -87,7 +95,6 @@ Result<DumpReport> Dump::run(const DumpRequest& request, const os::CgroupFreezer
 Result<> Dump::send_request(const DumpRequest& request, const os::CgroupFreezer& freezer) {
   GODWIT_ASSIGN(images_fd_, os::open_file(images_dir_, O_RDONLY | O_DIRECTORY));
   GODWIT_ASSIGN(work_fd_, os::open_file(work_dir_, O_RDONLY | O_DIRECTORY));
-  GODWIT_TRY(os::write_file_atomic(work_dir_ + "/" + copied_objects_name, copied_objects_list(request.copied_objects)));
   if (request.smaps != nullptr) {
     GODWIT_ASSIGN(const std::vector<pid_t> processes, os::cgroup_processes(freezer.directory()));
     GODWIT_ASSIGN(const int written, request.smaps->write(processes, work_dir_));

@@ -32,8 +32,6 @@ struct SharedObjectId {
 
 struct DumpRequest {
   std::vector<ContainerMount> mounts;
-  // Shared memory whose contents the caller carries over. criu saves the contents of all other shared memory itself.
-  std::vector<SharedObjectId> copied_objects;
   // May be null: then criu reads the flags of all mappings itself.
   const SmapsCache* smaps = nullptr;
   // Half-open TCP connections are left out instead of failing the dump. The other side of one that waits to be accepted
@@ -53,15 +51,24 @@ struct DumpReport {
 // True if the error was a passing state of the container: thaw it, and try again a little later.
 bool retryable(const Error& error);
 
-// One dump. Made before the freeze, so that starting criu costs no pause. Owned by the source worker, one thread.
+// One dump. Made before the freeze, so that starting criu costs no pause. Owned by the source worker, one thread; of
+// scanned() and not_scanned() one is called once, by any thread, before or during run().
 class Dump {
  public:
   // `init_pid`: the container's first process. Both directories exist; the images directory is empty and in RAM.
+  // `foreign`: namespaces of the container, as paths, that others carry over, like its network: criu runs in them.
   static Result<Dump> prepare(const CriuProgram& criu, pid_t init_pid, std::string images_dir, std::string work_dir,
-                              Deadline deadline);
+                              Deadline deadline, const std::vector<std::string>& foreign = {});
   Dump(Dump&&) noexcept = default;
   Dump& operator=(Dump&&) noexcept = default;
   ~Dump();
+
+  // The caller has found, and where the program writes code has also read, all changed memory. run() gets no further
+  // than the inspection of the processes before: criu's parasite changes an executable page for a moment. `copied` is
+  // the shared memory whose contents the caller carries over; criu saves the contents of all other itself.
+  Result<> scanned(const std::vector<SharedObjectId>& copied);
+  // It could not: run() fails.
+  void not_scanned() { swrk_.scanned.reset(); }
 
   // The container must be frozen. `on_written` is called when the images are complete (they may be read then) and
   // criu has yet to let go of the tasks; may be empty. On success the container is frozen. On an error it is frozen or

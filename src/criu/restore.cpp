@@ -92,6 +92,7 @@ Result<std::unique_ptr<Restore>> Restore::prepare(const CriuProgram& criu, Resto
   GODWIT_TRY(restore->start_runc());
   if (auto waiting = restore->wait_for_criu(deadline); !waiting)
     return std::unexpected(restore->describe(std::move(waiting).error().context("prepare the restore")));
+  if (restore->place_.criu_waits) GODWIT_TRY(restore->place_.criu_waits(restore->between_.criu_pid));
   return restore;
 }
 
@@ -111,7 +112,7 @@ std::vector<std::string> Restore::runc_command() const {
 
 Result<> Restore::start_runc() {
   os::Command command{.argv = runc_command(),
-                      .environment = stand_in_.environment(),
+                      .environment = stand_in_.environment(place_.init_pid, place_.foreign),
                       .directory = place_.bundle,
                       .descriptors = place_.stdio,
                       // If we die, it is told so by its socket and clears up after itself.
@@ -123,7 +124,7 @@ Result<> Restore::start_runc() {
   GODWIT_ASSIGN(const UniqueFd lock, os::open_file(place_.work_dir + lock_name, O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno("lock {}{}", place_.work_dir, lock_name);
   command.descriptors.emplace_back(lock.get(), lock_number);
-  GODWIT_ASSIGN(runc_, os::Subprocess::start(command));
+  GODWIT_ASSIGN(runc_, place_.start_runc ? place_.start_runc(command) : os::Subprocess::start(command));
   return {};
 }
 
@@ -173,6 +174,7 @@ Result<> Restore::release_request(const std::vector<MountSource>& tmpfs) {
       .lazy_pages = true,
   };
   GODWIT_ASSIGN(const std::string request, rewrite_restore_request(between_.request, options));
+  if (place_.free_init_pid) GODWIT_TRY(place_.free_init_pid());
   return send_packet(between_.criu.get(), request);
 }
 
@@ -212,8 +214,9 @@ Result<> Restore::on_stage(const Response& notification) {
 // The first process exists, everything else will be its child.
 Result<> Restore::adopt_init(pid_t pid) {
   init_pid_ = pid;
-  init_pidfd_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!init_pidfd_) return fail_errno("open the restored first process {}", pid);
+  auto pidfd = os::open_pidfd(pid);
+  if (!pidfd) return std::unexpected(std::move(pidfd.error()).context("the restored first process"));
+  init_pidfd_ = std::move(*pidfd);
   GODWIT_ASSIGN(freezer_, os::CgroupFreezer::of_process(pid));
   evicted_ = std::async(std::launch::async, evict, between_.criu_pid, pid);
   return {};

@@ -52,6 +52,15 @@ struct RestorePlace {
   // pipes are replaced by the ones in `stdio`.
   std::vector<std::string> descriptors;
   std::vector<std::pair<int, int>> stdio;  // {ours, 0 to 2}; /dev/null where none is given
+  // Has somebody else run runc, whose child the container's first process will be; empty: we do.
+  std::function<Result<os::Subprocess>(const os::Command&)> start_runc;
+  // The number that the first process must have, in our pid namespace; 0: any.
+  pid_t init_pid = 0;
+  // Called when criu waits for its request and is in the container's cgroups; and when that number must be free.
+  std::function<Result<>(pid_t criu)> criu_waits;
+  std::function<Result<>()> free_init_pid;
+  // Beside its network, namespaces that the container is given, as paths; of the kinds that Dump::prepare() was told.
+  std::vector<std::string> foreign;
 };
 
 struct RestoreReport {
@@ -84,6 +93,8 @@ class Restore {
   Result<Restored> run(const std::vector<MountSource>& tmpfs, const std::function<Result<>(pid_t)>& before_hold,
                        Deadline deadline);
 
+  // The one that waits; of this process' pid namespace.
+  [[nodiscard]] pid_t criu_pid() const { return between_.criu_pid; }
   // After run(): waits until runc has written its state and ended. Not in the pause: it may be called after the thaw.
   Result<> finish(Deadline deadline);
   // After run(): the container is no longer ours to take back.

@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <cstdlib>
+#include <sstream>
+
+#include <fmt/ranges.h>
 
 #include "base/log.h"
 #include "criu/rpc.h"
@@ -20,6 +22,8 @@ namespace {
 constexpr const char* socket_variable = "GODWIT_CRIU_SOCKET";
 constexpr const char* program_variable = "GODWIT_CRIU_PROGRAM";
 constexpr const char* shim_variable = "GODWIT_CRIU_SHIM";
+constexpr const char* init_pid_variable = "GODWIT_CRIU_INIT_PID";
+constexpr const char* namespaces_variable = "GODWIT_CRIU_NAMESPACES";  // paths, separated by colons
 constexpr const char* hello = "restore";
 constexpr const char* loaded = "loaded";                 // what the shim says
 constexpr const char* network_key = "extRootNetNS";      // runc's name for the network namespace that it hands over
@@ -55,15 +59,26 @@ Result<UniqueFd> hand_over(int socket, const RequestSummary& request, const std:
   return connection;
 }
 
+Result<> enter_further_namespaces() {
+  std::istringstream paths(variable(namespaces_variable));
+  for (std::string path; std::getline(paths, path, ':');) {
+    GODWIT_ASSIGN(const UniqueFd space, os::open_file(path, O_RDONLY));
+    if (::setns(space.get(), 0) != 0) return fail_errno("enter {}", path);
+  }
+  return {};
+}
+
 Result<> become_intercepted(int socket, const std::string& worker) {
   GODWIT_ASSIGN(const RequestSummary request, peek_request(socket));
   if (request.type != static_cast<int32_t>(RequestType::restore)) return {};
   GODWIT_ASSIGN(UniqueFd connection, hand_over(socket, request, worker));
+  GODWIT_TRY(enter_further_namespaces());
   const int ready = ::fcntl(connection.get(), F_DUPFD, 100);  // kept across exec; the shim closes it
   if (ready < 0) return fail_errno("keep the connection to the worker");
   ::setenv("LD_PRELOAD", variable(shim_variable).c_str(), 1);
   ::setenv("GODWIT_SHIM", "restore", 1);
   ::setenv("GODWIT_SHIM_READY", std::to_string(ready).c_str(), 1);
+  ::setenv("GODWIT_SHIM_INIT_PID", variable(init_pid_variable).c_str(), 1);
   return {};
 }
 
@@ -83,7 +98,9 @@ int stand_in_main(int argc, char** argv) {
       return 1;
     }
   }
-  for (const char* name : {socket_variable, program_variable, shim_variable}) ::unsetenv(name);
+  for (const char* name : {socket_variable, program_variable, shim_variable, init_pid_variable, namespaces_variable}) {
+    ::unsetenv(name);
+  }
   ::execv(program.c_str(), argv);
   log_error("start {}: {}", program, std::strerror(errno));
   return 127;
@@ -98,10 +115,13 @@ Result<StandIn> StandIn::make(const CriuProgram& criu, const std::string& direct
   return StandIn(criu, directory, std::move(listener));
 }
 
-std::vector<std::string> StandIn::environment() const {
-  return {fmt::format("PATH={}:{}", directory_, variable("PATH")),
-          fmt::format("{}={}/socket", socket_variable, directory_), fmt::format("{}={}", program_variable, criu_path_),
-          fmt::format("{}={}", shim_variable, shim_)};
+std::vector<std::string> StandIn::environment(pid_t init_pid, const std::vector<std::string>& namespaces) const {
+  std::vector<std::string> environment{
+      fmt::format("PATH={}:{}", directory_, variable("PATH")), fmt::format("{}={}/socket", socket_variable, directory_),
+      fmt::format("{}={}", program_variable, criu_path_), fmt::format("{}={}", shim_variable, shim_)};
+  if (init_pid > 0) environment.push_back(fmt::format("{}={}", init_pid_variable, init_pid));
+  if (!namespaces.empty()) environment.push_back(fmt::format("{}={}", namespaces_variable, fmt::join(namespaces, ":")));
+  return environment;
 }
 
 Result<Intercepted> StandIn::intercept(Deadline deadline) {
@@ -114,18 +134,15 @@ Result<Intercepted> StandIn::intercept(Deadline deadline) {
 
   GODWIT_ASSIGN(os::PassedMessage first, os::receive_message(connection.get(), deadline));
   if (first.text != hello || !first.fd) return fail("{}", first.text);
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return fail_errno("socket for criu");
-  UniqueFd ours(ends[0]);
-  const UniqueFd theirs(ends[1]);
-  GODWIT_TRY(os::send_message(connection.get(), "serve", theirs.get()));
+  GODWIT_ASSIGN(os::SocketPair socket, os::seqpacket_pair());
+  GODWIT_TRY(os::send_message(connection.get(), "serve", socket.theirs.get()));
   GODWIT_ASSIGN(std::string request, receive_packet(first.fd.get(), deadline));
 
   auto report = os::receive_message(connection.get(), deadline);
   if (!report) return std::unexpected(std::move(report).error().context("criu did not load the library that it needs"));
   if (report->text != loaded) return fail("criu's stand-in says: {}", report->text);
   return Intercepted{
-      .runc = std::move(first.fd), .criu = std::move(ours), .request = std::move(request), .criu_pid = peer.pid};
+      .runc = std::move(first.fd), .criu = std::move(socket.ours), .request = std::move(request), .criu_pid = peer.pid};
 }
 
 }  // namespace godwit::criu

@@ -32,8 +32,10 @@ class StandIn {
  public:
   // Makes `directory` with a `criu` in it, and the socket that the stand-in will connect to.
   static Result<StandIn> make(const CriuProgram& criu, const std::string& directory);
-  // For runc's environment.
-  [[nodiscard]] std::vector<std::string> environment() const;
+  // For runc's environment. `init_pid`: the number that the restored first process must have, 0: any; `namespaces`:
+  // further ones than the container's network that criu has to enter.
+  [[nodiscard]] std::vector<std::string> environment(pid_t init_pid = 0,
+                                                     const std::vector<std::string>& namespaces = {}) const;
   // The socket on which the stand-in reports; readable when intercept() has something to do.
   [[nodiscard]] int fd() const { return listener_.get(); }
   // Waits for the restore's stand-in and returns when criu is loaded.

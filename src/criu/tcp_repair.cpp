@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "os/procfs.h"
+#include "os/subprocess.h"
 
 namespace godwit::criu {
 namespace {
@@ -31,13 +32,13 @@ Result<int> end_tcp_repair(const std::string& cgroup_directory) {
   GODWIT_ASSIGN(const std::vector<pid_t> processes, os::cgroup_processes(cgroup_directory));
   int count = 0;
   for (const pid_t pid : processes) {
-    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const auto process = os::open_pidfd(pid);
     if (!process) continue;
     const auto descriptors = os::read_descriptors(pid);
     if (!descriptors) continue;
     for (const os::Descriptor& descriptor : *descriptors) {
       if (!descriptor.target.starts_with("socket:")) continue;
-      const UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), descriptor.number, 0)));
+      const UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, process->get(), descriptor.number, 0)));
       if (copy && end_repair(copy.get())) ++count;
     }
   }

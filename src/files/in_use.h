@@ -15,6 +15,7 @@ namespace godwit::files {
 
 struct FileInUse {
   std::string path;     // as the container sees it, absolute
+  uint16_t viewer = 0;  // which container (SourceRoot::viewer)
   bool mapped = false;  // shared and writable: compare its blocks; else open for writing: compare its status
   // The name by which it was opened is gone, but it has others: it is recognised by these.
   bool nameless = false;

@@ -38,7 +38,7 @@ class Receiver final : public FileReceiver {
 
  private:
   Result<> greet();
-  Result<> send_present_files(uint16_t id, const Root& root);
+  Result<> send_present_files(uint16_t id, const Root& root, size_t& left);
   Result<AppliedPass> apply_pass();
   Result<> apply(const RecordHeader& header);
   Result<> apply_entry(Root& root, const RecordHeader& header);
@@ -124,8 +124,9 @@ Result<> Receiver::greet() {
   writer_.begin(Record::ready, 0);
   writer_.put_u16(kWireVersion);
   GODWIT_TRY(writer_.end());
+  size_t left = options_.present_files_max;
   for (const auto& [id, root] : roots_) {
-    if (root.quick_check) GODWIT_TRY(send_present_files(id, root));
+    if (root.quick_check) GODWIT_TRY(send_present_files(id, root, left));
   }
   writer_.begin(Record::have_end, 0);
   GODWIT_TRY(writer_.end());
@@ -133,8 +134,10 @@ Result<> Receiver::greet() {
   return writer_.flush();
 }
 
-Result<> Receiver::send_present_files(uint16_t id, const Root& root) {
-  GODWIT_ASSIGN(const std::vector<Digest> digests, root.writer.present_files());
+// `left`: how many may still be told.
+Result<> Receiver::send_present_files(uint16_t id, const Root& root, size_t& left) {
+  GODWIT_ASSIGN(const std::vector<Digest> digests, root.writer.present_files(left));
+  left -= digests.size();
   for (size_t at = 0; at < digests.size(); at += kDigestsPerRecord) {
     writer_.begin(Record::have, id);
     writer_.put_raw(&digests[at], std::min(kDigestsPerRecord, digests.size() - at) * sizeof(Digest));

@@ -16,8 +16,9 @@
 namespace godwit::files {
 
 struct ReceiverOptions {
-  uint64_t limit_bytes = UINT64_MAX;  // content accepted in all passes together
-  uint32_t entries_max = 1'000'000;   // records for files and directories in one pass
+  uint64_t limit_bytes = UINT64_MAX;            // content accepted in all passes together
+  uint32_t entries_max = 1'000'000;             // records for files and directories in one pass
+  size_t present_files_max = kPresentFilesMax;  // told to the source for quick checks; what is beyond is sent again
 };
 
 struct AppliedPass {

@@ -1,10 +1,15 @@
 // The directory trees that a migration copies, as both sides name them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace godwit::files {
+
+// Files that a destination may tell of for quick checks, of all trees together: 16 MB at the source.
+constexpr size_t kPresentFilesMax = 1'000'000;
 
 enum class RootKind : uint8_t {
   plain = 0,          // a directory tree of its own: a root file system without overlay, an emptyDir on disk
@@ -18,6 +23,13 @@ struct SourceRoot {
   RootKind kind = RootKind::plain;
   std::string path;         // as this process reaches it: the upperdir, or /proc/PID/root/tmp
   std::string mount_point;  // where the container sees it ("/", "/tmp"): places its open files; empty: nowhere
+  uint16_t viewer = 0;      // which container, if several are copied as one
+  // Where others of them see it.
+  struct View {
+    uint16_t viewer = 0;
+    std::string mount_point;
+  };
+  std::vector<View> other_views = {};
   // The destination may hold an equal copy already (the same image): a file with equal path, size, mtime, mode and
   // owner is not sent, and what the destination has beyond the source is removed.
   bool quick_check = false;

@@ -224,7 +224,7 @@ Result<> RootWriter::set_metadata(int fd, const EntryRecord& entry) const {
 
 // --- quick check ---
 
-Result<std::vector<Digest>> RootWriter::present_files() const {
+Result<std::vector<Digest>> RootWriter::present_files(size_t max) const {
   std::vector<Digest> digests;
   std::vector<std::string> directories = {""};
   while (!directories.empty()) {
@@ -239,6 +239,7 @@ Result<std::vector<Digest>> RootWriter::present_files() const {
       if (status.type == FileType::directory) directories.push_back(join_path(current, name));
       // A file with several names is sent, so that its links come out right.
       if (status.type == FileType::regular && status.links == 1) {
+        if (digests.size() >= max) return digests;
         digests.push_back(quick_check_digest(join_path(current, name), status));
       }
     }

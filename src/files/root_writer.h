@@ -31,8 +31,9 @@ class RootWriter {
   // Owner, mode, xattrs and mtime as in `entry`, in the order in which they do not undo each other.
   Result<> set_metadata(int fd, const EntryRecord& entry) const;
 
-  // Quick check: digests of the regular files that are there, and later the removal of what was not mentioned.
-  Result<std::vector<Digest>> present_files() const;
+  // Quick check: digests of at most `max` of the regular files that are there, and later the removal of what was not
+  // mentioned.
+  Result<std::vector<Digest>> present_files(size_t max) const;
   void mention(const std::string& path);
   Result<> remove_unmentioned();
 

@@ -20,6 +20,7 @@ class Source final : public FileSource {
   Source(std::unique_ptr<FileWatcher> watcher, std::vector<std::unique_ptr<RootCopier>> roots,
          const SourceOptions& options, os::ByteStream& stream)
       : bytes_left_(options.limit_bytes),
+        present_files_max_(options.present_files_max),
         watcher_(std::move(watcher)),
         roots_(std::move(roots)),
         writer_(stream),
@@ -72,28 +73,30 @@ class Source final : public FileSource {
     const auto at = std::ranges::find_if(roots_, [id](const auto& root) { return root->root().id == id; });
     return at == roots_.end() ? nullptr : at->get();
   }
+  static std::string_view seen_at(const SourceRoot& root, uint16_t viewer);
   [[nodiscard]] std::vector<std::vector<FileInUse>> sort_by_root(std::span<const FileInUse> in_use) const;
 
   uint64_t bytes_left_;
+  size_t present_files_max_;
   std::unique_ptr<FileWatcher> watcher_;
   std::vector<std::unique_ptr<RootCopier>> roots_;
   RecordWriter writer_;
   RecordReader reader_;
   uint32_t passes_ = 0;
-  bool ended_ = false;  // after the final pass or an error
+  bool failed_ = false;  // or is at it: a pass that does not end is the last
 };
 
 template <typename Copy>
 Result<PassStats> Source::run(Deadline deadline, bool final, Copy copy) {
-  if (ended_) return fail("the copy of files has ended or failed before");
-  ended_ = true;  // unless all goes well
+  if (failed_) return fail("the copy of files has failed before");
+  failed_ = true;  // unless all goes well
   const auto start = Clock::now();
   const uint64_t wire_bytes_before = writer_.sent_bytes();
   Pass pass{.out = writer_, .deadline = deadline, .bytes_left = bytes_left_, .stats = {.pass = ++passes_}};
   Result<> done = copy(pass);
   if (done) done = end_pass(pass.stats.pass, final);
   if (!done) return std::unexpected(explain(std::move(done).error()));
-  ended_ = final;
+  failed_ = false;
   pass.stats.wire_bytes = writer_.sent_bytes() - wire_bytes_before;
   pass.stats.seconds = elapsed_ms(start) / 1000;
   return pass.stats;
@@ -113,18 +116,25 @@ Result<> Source::greet() {
   GODWIT_TRY(writer_.flush());
   GODWIT_TRY(read_reply(Record::ready));
   std::vector<std::vector<Digest>> present(roots_.size());
+  size_t present_files = 0;
   for (;;) {
     GODWIT_ASSIGN(const RecordHeader header, reader_.next());
     if (header.type == Record::have_end) break;
     const auto at = std::ranges::find_if(roots_, [&](const auto& root) { return root->root().id == header.root; });
     const auto payload = reader_.payload();
-    if (header.type != Record::have || at == roots_.end() || payload.size() % sizeof(Digest) != 0) {
+    if (header.type != Record::have || at == roots_.end() || !(*at)->root().quick_check || payload.empty() ||
+        payload.size() % sizeof(Digest) != 0) {
       return fail("the destination answers the file protocol's hello out of place");
+    }
+    // It is the peer's to say how much of our memory this takes, but not without end.
+    present_files += payload.size() / sizeof(Digest);
+    if (present_files > present_files_max_) {
+      return fail("the destination says that it has more than {} files already", present_files_max_);
     }
     auto& digests = present[static_cast<size_t>(at - roots_.begin())];
     const size_t before = digests.size();
     digests.resize(before + payload.size() / sizeof(Digest));
-    if (!payload.empty()) std::memcpy(&digests[before], payload.data(), payload.size());
+    std::memcpy(&digests[before], payload.data(), payload.size());
   }
   for (size_t i = 0; i < roots_.size(); ++i) roots_[i]->set_present(std::move(present[i]));
   return {};
@@ -157,6 +167,13 @@ Result<> Source::copy_last_changes(std::span<const FileInUse> in_use, Pass& pass
   return fail("files go on changing although the container is frozen: something outside of it writes to them");
 }
 
+// Where a container sees a tree; empty: nowhere.
+std::string_view Source::seen_at(const SourceRoot& root, uint16_t viewer) {
+  if (root.viewer == viewer) return root.mount_point;
+  const auto view = std::ranges::find(root.other_views, viewer, &SourceRoot::View::viewer);
+  return view == root.other_views.end() ? std::string_view() : view->mount_point;
+}
+
 // A file belongs to the root that is mounted nearest above it; its path becomes relative to that.
 std::vector<std::vector<FileInUse>> Source::sort_by_root(std::span<const FileInUse> in_use) const {
   std::vector<std::vector<FileInUse>> sorted(roots_.size());
@@ -164,7 +181,7 @@ std::vector<std::vector<FileInUse>> Source::sort_by_root(std::span<const FileInU
     size_t best = roots_.size();
     size_t best_length = 0;
     for (size_t i = 0; i < roots_.size(); ++i) {
-      std::string_view mount_point = roots_[i]->root().mount_point;
+      std::string_view mount_point = seen_at(roots_[i]->root(), file.viewer);
       if (mount_point.empty()) continue;
       while (mount_point.ends_with('/')) mount_point.remove_suffix(1);
       const bool below = file.path.starts_with(mount_point) && file.path.size() > mount_point.size() + 1 &&

@@ -36,12 +36,13 @@
 namespace godwit::files {
 
 struct SourceOptions {
-  bool watch = true;                           // false: always the walk backend
-  uint64_t limit_bytes = UINT64_MAX;           // content that may be sent in all passes together
-  uint32_t entries_max = 1'000'000;            // files and directories in one root
-  uint32_t dirty_paths_max = 100'000;          // more between two passes: that pass walks
-  uint32_t watched_directories_max = 100'000;  // more: the walk backend
-  bool drain_in_background = true;             // false, for tests: events wait in the kernel's queue until a pass
+  bool watch = true;                            // false: always the walk backend
+  uint64_t limit_bytes = UINT64_MAX;            // content that may be sent in all passes together
+  uint32_t entries_max = 1'000'000;             // files and directories in one root
+  uint32_t dirty_paths_max = 100'000;           // more between two passes: that pass walks
+  uint32_t watched_directories_max = 100'000;   // more: the walk backend
+  size_t present_files_max = kPresentFilesMax;  // told by the destination for quick checks: more is an error
+  bool drain_in_background = true;              // false, for tests: events wait in the kernel's queue until a pass
 };
 
 // What one pass did. The operations are counted so that "proportional to what changed" can be checked.
@@ -77,7 +78,8 @@ class FileSource {
   virtual Result<PassStats> first_pass(std::span<const FileInUse> in_use, Deadline deadline) = 0;
   // What has changed since the last pass began.
   virtual Result<PassStats> next_pass(Deadline deadline) = 0;
-  // As next_pass, with every task of the container frozen. `in_use` as read inside the freeze.
+  // As next_pass, with every task of the container frozen. `in_use` as read inside the freeze. If the freeze comes to
+  // nothing, passes go on.
   virtual Result<PassStats> final_pass(std::span<const FileInUse> in_use, Deadline deadline) = 0;
 
   // Paths known to be dirty now: about what the next pass has to do. SIZE_MAX if it would walk.

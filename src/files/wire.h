@@ -21,7 +21,8 @@
 //
 //   destination -> source
 //   ready         u16 version; answers hello
-//   have          n x 16 bytes: for each root with quick check, digests of the regular files that are there
+//   have          n x 16 bytes: for each root with quick check, digests of the regular files that are there; of all
+//                 roots together at most 1 000 000: files beyond that are sent again
 //   have_end      there are no more of them
 //   pass_applied  u32 pass, u64 entries, u64 bytes; answers pass_done: all of it is in place
 //   failed        str message; at any time, and nothing after it

@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <fmt/format.h>
 #include <array>
 #include <utility>
 #include <vector>
@@ -48,9 +49,22 @@ bool set_random_serial(X509* certificate) {
          BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate)) != nullptr;
 }
 
-bool set_common_name(X509_NAME* name, const std::string& text) {
-  return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()),
+bool add_to_name(X509_NAME* name, const char* field, const std::string& text) {
+  return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()),
                                     static_cast<int>(text.size()), -1, 0) == 1;
+}
+
+bool set_subject(X509_NAME* name, const CertificateRequest& request) {
+  return (request.organization.empty() || add_to_name(name, "O", request.organization)) &&
+         add_to_name(name, "CN", request.common_name);
+}
+
+// As the value of the extension; empty: none.
+std::string alternative_names(const CertificateRequest& request) {
+  std::vector<std::string> all;
+  for (const std::string& name : request.names) all.push_back("DNS:" + name);
+  for (const std::string& address : request.addresses) all.push_back("IP:" + address);
+  return fmt::format("{}", fmt::join(all, ","));
 }
 
 bool add_extension(X509* certificate, X509* issuer, int nid, const std::string& value) {
@@ -64,13 +78,13 @@ bool add_extension(X509* certificate, X509* issuer, int nid, const std::string& 
 using Extensions = std::vector<std::pair<int, std::string>>;
 
 // Fills in and signs; `issuer` is the certificate itself for an authority.
-bool complete(X509* certificate, const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key, int days,
-              const Extensions& extensions) {
+bool complete(X509* certificate, const CertificateRequest& subject, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key,
+              int days, const Extensions& extensions) {
   constexpr long day_s = 24L * 60 * 60;
   if (X509_set_version(certificate, X509_VERSION_3) != 1 || !set_random_serial(certificate) ||
       X509_gmtime_adj(X509_getm_notBefore(certificate), -day_s) == nullptr ||
       X509_gmtime_adj(X509_getm_notAfter(certificate), days * day_s) == nullptr ||
-      !set_common_name(X509_get_subject_name(certificate), name) ||
+      !set_subject(X509_get_subject_name(certificate), subject) ||
       X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) != 1 || X509_set_pubkey(certificate, key) != 1) {
     return false;
   }
@@ -96,7 +110,8 @@ Result<CertificateAuthority> CertificateAuthority::create(const std::string& com
   const Extensions extensions = {{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
                                  {NID_key_usage, "critical,keyCertSign,cRLSign"},
                                  {NID_subject_key_identifier, "hash"}};
-  if (!complete(certificate.get(), common_name, key.get(), certificate.get(), key.get(), days, extensions)) {
+  if (!complete(certificate.get(), {.common_name = common_name}, key.get(), certificate.get(), key.get(), days,
+                extensions)) {
     return openssl_failed("make the authority's certificate");
   }
   GODWIT_ASSIGN(std::string pem, to_pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }));
@@ -104,15 +119,23 @@ Result<CertificateAuthority> CertificateAuthority::create(const std::string& com
 }
 
 Result<NodeCertificate> CertificateAuthority::issue(const std::string& node_name, const std::string& address) const {
+  return issue({.common_name = node_name, .names = {node_name}, .addresses = {address}});
+}
+
+Result<NodeCertificate> CertificateAuthority::issue(const CertificateRequest& request) const {
   const Key key(EVP_EC_gen("P-256"));
   const Certificate certificate(X509_new());
-  if (!key || !certificate) return openssl_failed("make a node's key");
-  const Extensions extensions = {
-      {NID_basic_constraints, "critical,CA:FALSE"}, {NID_key_usage, "critical,digitalSignature"},
-      {NID_ext_key_usage, "serverAuth,clientAuth"}, {NID_subject_key_identifier, "hash"},
-      {NID_authority_key_identifier, "keyid"},      {NID_subject_alt_name, "DNS:" + node_name + ",IP:" + address}};
-  if (!complete(certificate.get(), node_name, key.get(), certificate_.get(), key_.get(), days_, extensions)) {
-    return openssl_failed("make a node's certificate");
+  if (!key || !certificate) return openssl_failed("make a key");
+  Extensions extensions = {{NID_basic_constraints, "critical,CA:FALSE"},
+                           {NID_key_usage, "critical,digitalSignature"},
+                           {NID_ext_key_usage, "serverAuth,clientAuth"},
+                           {NID_subject_key_identifier, "hash"},
+                           {NID_authority_key_identifier, "keyid"}};
+  if (const std::string names = alternative_names(request); !names.empty()) {
+    extensions.emplace_back(NID_subject_alt_name, names);
+  }
+  if (!complete(certificate.get(), request, key.get(), certificate_.get(), key_.get(), days_, extensions)) {
+    return openssl_failed("make a certificate");
   }
   NodeCertificate issued;
   GODWIT_ASSIGN(issued.certificate_pem, to_pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }));

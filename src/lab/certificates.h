@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -15,6 +16,13 @@ namespace godwit::lab {
 struct NodeCertificate {
   std::string certificate_pem;
   std::string key_pem;  // secret: files that hold it are for their owner only
+};
+
+struct CertificateRequest {
+  std::string common_name;
+  std::string organization;            // empty: none; Kubernetes reads a user's group from it
+  std::vector<std::string> names;      // DNS names that it is good for
+  std::vector<std::string> addresses;  // and IP addresses
 };
 
 // Signs node certificates. The authority's key never leaves the object. Plain value, one thread at a time.
@@ -29,6 +37,7 @@ class CertificateAuthority {
   [[nodiscard]] const std::string& certificate_pem() const { return certificate_pem_; }
   // For a node that is both client and server: subject alternative names are its name and its address.
   [[nodiscard]] Result<NodeCertificate> issue(const std::string& node_name, const std::string& address) const;
+  [[nodiscard]] Result<NodeCertificate> issue(const CertificateRequest& request) const;
 
  private:
   struct Free {

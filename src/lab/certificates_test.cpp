@@ -4,6 +4,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <array>
+
 #include <gtest/gtest.h>
 
 namespace godwit::lab {
@@ -54,6 +56,16 @@ TEST_F(CertificatesTest, IsGoodForServerAndClientAndNothingElse) {
   EXPECT_TRUE(verifies(authority, issued_.certificate_pem, X509_PURPOSE_get0(X509_PURPOSE_get_by_sname("sslserver"))));
   EXPECT_TRUE(verifies(authority, issued_.certificate_pem, X509_PURPOSE_get0(X509_PURPOSE_get_by_sname("sslclient"))));
   EXPECT_FALSE(verifies(authority, issued_.certificate_pem, X509_PURPOSE_get0(X509_PURPOSE_get_by_sname("smimesign"))));
+}
+
+TEST_F(CertificatesTest, NamesAClientsOrganizationAndNoHost) {
+  const auto client = authority_->issue({.common_name = "someone", .organization = "some group"});
+  ASSERT_TRUE(client) << client.error().message;
+  const Owned<X509> certificate = parse_certificate(client->certificate_pem);
+  std::array<char, 256> name{};
+  X509_NAME_oneline(X509_get_subject_name(certificate.get()), name.data(), name.size());
+  EXPECT_STREQ(name.data(), "/O=some group/CN=someone");
+  EXPECT_EQ(X509_get_ext_by_NID(certificate.get(), NID_subject_alt_name, -1), -1);
 }
 
 TEST_F(CertificatesTest, NamesTheNodeAndItsAddress) {

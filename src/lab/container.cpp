@@ -46,6 +46,10 @@ json mounts(const ContainerSpec& spec) {
 json resources(const ContainerSpec& spec) {
   json limits = {{"devices", {{{"allow", false}, {"access", "rwm"}}}}};
   if (spec.memory_limit_bytes > 0) limits["memory"] = {{"limit", spec.memory_limit_bytes}};
+  constexpr unsigned period_us = 100'000;
+  if (spec.cpu_limit_percent > 0) {
+    limits["cpu"] = {{"quota", spec.cpu_limit_percent * period_us / 100}, {"period", period_us}};
+  }
   return limits;
 }
 
@@ -63,16 +67,16 @@ Result<std::array<unsigned char, 4>> address_bytes(const std::string& address) {
   return bytes;
 }
 
-// $1 bundle, $2 name, $3 the node's end of the cable, $4 MAC, $5 address/prefix. The container's standard streams are
-// /dev/null: it must not hold a pipe or a file of the node.
+// $1 bundle, $2 name, $3 the node's end of the cable, $4 MAC, $5 address/prefix, $6 network namespace. The container's
+// standard streams are /dev/null: it must not hold a pipe or a file of the node.
 constexpr const char* start_script = R"(set -e
 mount -t overlay overlay -o "lowerdir=/image,upperdir=$1/upper,workdir=$1/work" "$1/rootfs"
-ip netns add "$2"
+ip netns add "$6"
 ip -batch - <<END
-link add $3 type veth peer name eth0 netns $2
+link add $3 type veth peer name eth0 netns $6
 link set $3 master br0 up
 END
-ip -n "$2" -batch - <<END
+ip -n "$6" -batch - <<END
 link set lo up
 link set eth0 address $4 addrgenmode none
 addr add $5 dev eth0
@@ -82,15 +86,20 @@ runc --log "$1/runc.log" run --detach --bundle "$1" --pid-file "$1/init.pid" "$2
   { cat "$1/runc.log"; exit 1; }
 )";
 
-// $1 bundle, $2 name. Whatever of it is there: after a migration not everything is. The cable goes by name, because a
-// network namespace that is deleted takes its links along only later.
+// $1 bundle, $2 name, $3 network namespace. Whatever of it is there: after a migration not everything is. The cable
+// goes by name, because a network namespace that is deleted takes its links along only later.
 constexpr const char* remove_script = R"(
 runc delete --force "$2" 2>/dev/null
-ip -n "$2" link delete eth0 2>/dev/null
-ip netns delete "$2" 2>/dev/null
+ip -n "$3" link delete eth0 2>/dev/null
+ip netns delete "$3" 2>/dev/null
 umount "$1/rootfs" 2>/dev/null
 rm -rf --one-file-system "$1"
 )";
+
+// As the agent names that of a container that arrives: so it is removed when the container moves away.
+std::string netns_name(const std::string& name) {
+  return "godwit-" + name;
+}
 
 }  // namespace
 
@@ -99,7 +108,7 @@ std::string bundle_path(const std::string& name) {
 }
 
 std::string container_netns_path(const std::string& name) {
-  return "/run/netns/" + name;
+  return "/run/netns/" + netns_name(name);
 }
 
 Result<std::string> cable_name(const std::string& address) {
@@ -153,9 +162,9 @@ Result<> Node::make_container(const ContainerSpec& spec) const {
     GODWIT_TRY(os::make_directories(bundle + folder, 0755));
   }
   GODWIT_TRY(os::write_file_atomic(bundle + "/config.json", container_config(spec).dump(2) + "\n", 0644));
-  const auto started = exec_checked(
-      {"sh", "-c", start_script, "make-container", bundle_path(spec.name), spec.name, cable, mac, spec.address},
-      Deadline::after(container_limit));
+  const auto started = exec_checked({"sh", "-c", start_script, "make-container", bundle_path(spec.name), spec.name,
+                                     cable, mac, spec.address, netns_name(spec.name)},
+                                    Deadline::after(container_limit));
   if (started) return {};
   (void)remove_container(spec.name);
   return fail("container {}: {}", spec.name, started.error().message);
@@ -163,7 +172,7 @@ Result<> Node::make_container(const ContainerSpec& spec) const {
 
 Result<> Node::remove_container(const std::string& name) const {
   GODWIT_TRY(check_name(name));
-  GODWIT_TRY(exec_checked({"sh", "-c", remove_script, "remove-container", bundle_path(name), name},
+  GODWIT_TRY(exec_checked({"sh", "-c", remove_script, "remove-container", bundle_path(name), name, netns_name(name)},
                           Deadline::after(container_limit)));
   return {};
 }

@@ -19,6 +19,7 @@ struct ContainerSpec {
   unsigned uid = 0;
   unsigned gid = 0;
   unsigned long memory_limit_bytes = 0;  // 0: none
+  unsigned cpu_limit_percent = 0;        // of one processor, in periods of 100 ms; 0: none
   std::vector<std::string> tmpfs;        // besides /tmp and /dev/shm
   unsigned long shm_limit_bytes = 64 << 20;
   std::vector<std::string> denied_syscalls;  // by seccomp, with EPERM; empty: no filter

@@ -22,6 +22,7 @@ TEST(Container, ConfigSaysWhatTheSpecSays) {
                                         .uid = 7,
                                         .gid = 8,
                                         .memory_limit_bytes = 123456,
+                                        .cpu_limit_percent = 50,
                                         .tmpfs = {"/scratch"}});
   const auto& process = config.at("process");
   EXPECT_EQ(process.at("args"), nlohmann::json({"server", "--flag"}));
@@ -31,6 +32,7 @@ TEST(Container, ConfigSaysWhatTheSpecSays) {
   EXPECT_EQ(process.at("terminal"), false);
   EXPECT_EQ(process.at("env").back(), "A=1");
   EXPECT_EQ(config.at("/linux/resources/memory/limit"_json_pointer), 123456);
+  EXPECT_EQ(config.at("/linux/resources/cpu/quota"_json_pointer), 50'000);
   EXPECT_EQ(config.at("mounts").back().at("destination"), "/scratch");
   EXPECT_EQ(config.at("mounts").back().at("type"), "tmpfs");
 }
@@ -40,7 +42,7 @@ TEST(Container, ConfigHasItsOwnNamespacesAndTheGivenNetwork) {
   std::vector<std::string> types;
   for (const auto& entry : config.at("linux").at("namespaces")) {
     types.push_back(entry.at("type"));
-    EXPECT_EQ(entry.value("path", ""), types.back() == "network" ? "/run/netns/db" : "");
+    EXPECT_EQ(entry.value("path", ""), types.back() == "network" ? "/run/netns/godwit-db" : "");
   }
   EXPECT_THAT(types, testing::UnorderedElementsAre("pid", "mount", "ipc", "uts", "network"));
   for (const auto& entry : config.at("mounts")) EXPECT_NE(entry.at("type"), "cgroup");

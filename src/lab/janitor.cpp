@@ -11,15 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
 #include "lab/layout.h"
+#include "lab/messages.h"
 #include "lab/place_server.h"
 #include "lab/state.h"
 #include "lab/supervisor.h"
 #include "os/file.h"
+#include "os/subprocess.h"
 
 namespace godwit::lab {
 namespace {
@@ -27,39 +29,6 @@ namespace {
 using nlohmann::json;
 
 constexpr auto removal_limit = std::chrono::seconds(30);
-
-struct Message {
-  std::string text;  // empty: the other end is closed
-  pid_t sender = -1;
-};
-
-// `sender` is filled in if the socket has SO_PASSCRED.
-Result<Message> receive(int socket, Deadline deadline) {
-  pollfd ready{socket, POLLIN, 0};
-  int count = 0;
-  while ((count = ::poll(&ready, 1, deadline.poll_timeout_ms())) < 0 && errno == EINTR) {
-  }
-  if (count < 0) return fail_errno("wait for a message");
-  if (count == 0) return fail("no answer in time");
-  Message message{.text = std::string(control_bytes_max, '\0')};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> ancillary{};
-  iovec part{message.text.data(), message.text.size()};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = ancillary.data();
-  header.msg_controllen = ancillary.size();
-  const ssize_t got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-  if (got < 0) return fail_errno("receive a message");
-  message.text.resize(static_cast<size_t>(got));
-  const cmsghdr* credentials = CMSG_FIRSTHDR(&header);
-  if (credentials != nullptr && credentials->cmsg_type == SCM_CREDENTIALS) {
-    ucred from{};
-    std::memcpy(&from, CMSG_DATA(credentials), sizeof from);
-    message.sender = from.pid;
-  }
-  return message;
-}
 
 void send_text(int socket, const std::string& text) {
   [[maybe_unused]] const ssize_t sent = ::send(socket, text.data(), text.size(), MSG_NOSIGNAL);
@@ -75,6 +44,8 @@ class Janitor {
   Result<> remove_everything();
 
  private:
+  // Keeps tools/node-image.sh and its like from removing what a running lab uses.
+  Result<> lock_folders(const LabPlan& plan);
   Result<> wait_for_reports(int socket, Deadline deadline);
   // Reads what the starter sent; false when its end of the socket is closed.
   bool starter_still_there();
@@ -83,8 +54,8 @@ class Janitor {
   bool detached_ = false;
   LabState state_;
   std::optional<LabClaim> claim_;
-  UniqueFd image_in_use_;
-  UniqueFd supervisor_;  // pidfd
+  std::vector<UniqueFd> in_use_;  // locked folders
+  UniqueFd supervisor_;           // pidfd
 };
 
 Result<SupervisorSetup> make_setup(const LabPlan& plan) {
@@ -93,7 +64,10 @@ Result<SupervisorSetup> make_setup(const LabPlan& plan) {
   GODWIT_ASSIGN(const CertificateAuthority authority, CertificateAuthority::create("Godwit lab " + plan.name));
   for (int index = 0; index <= plan.nodes; ++index) {
     PlaceIdentity place{.index = index, .authority_pem = authority.certificate_pem()};
-    GODWIT_ASSIGN(place.certificate, authority.issue(place_name(index), place_address(index)));
+    // Orders to the nodes' agents are given from outside.
+    const std::string name = index == outside_index ? "godwit-controller" : place_name(index);
+    GODWIT_ASSIGN(place.certificate, authority.issue(name, place_address(index)));
+    if (index != outside_index) GODWIT_TRY(write_identity_file(plan.name, place));
     setup.places.push_back(std::move(place));
     GODWIT_ASSIGN(UniqueFd listener, listen_at(place_socket(plan.name, index)));
     setup.listeners.push_back(std::move(listener));
@@ -110,26 +84,32 @@ Result<> Janitor::start(const LabPlan& plan) {
   state_.places.assign(static_cast<size_t>(plan.nodes) + 1, -1);
   GODWIT_TRY(write_state(state_));
 
-  // Keeps tools/node-image.sh from removing the image of a running lab.
-  GODWIT_ASSIGN(image_in_use_, os::open_file(plan.image, O_RDONLY | O_DIRECTORY));
-  if (::flock(image_in_use_.get(), LOCK_SH | LOCK_NB) != 0) return fail_errno("lock image {}", plan.image);
+  GODWIT_TRY(lock_folders(plan));
+  GODWIT_TRY(os::make_directories(shared_directory(plan.name), 0755));
 
   GODWIT_ASSIGN(SupervisorSetup setup, make_setup(plan));
   for (int index = 0; index <= plan.nodes; ++index) {
     GODWIT_TRY(create_cgroup(setup.hierarchies, place_cgroup(plan.name, index)));
   }
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socketpair");
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
-  const int yes = 1;
-  if (::setsockopt(ours.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) != 0) return fail_errno("SO_PASSCRED");
-  GODWIT_ASSIGN(const pid_t pid, start_supervisor(std::move(setup), theirs.get()));
-  supervisor_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!supervisor_) return fail_errno("pidfd of the supervisor");
-  theirs.reset();
-  GODWIT_TRY(wait_for_reports(ours.get(), deadline));
+  GODWIT_ASSIGN(os::SocketPair reports, pair_with_senders());
+  GODWIT_ASSIGN(const pid_t pid, start_supervisor(std::move(setup), reports.theirs.get()));
+  GODWIT_ASSIGN(supervisor_, os::open_pidfd(pid));
+  reports.theirs.reset();
+  GODWIT_TRY(wait_for_reports(reports.ours.get(), deadline));
   return write_state(state_);
+}
+
+Result<> Janitor::lock_folders(const LabPlan& plan) {
+  std::vector<std::string> folders = {plan.image};
+  for (const Bind& bind : plan.binds) {
+    if (std::filesystem::is_directory(bind.source)) folders.push_back(bind.source);
+  }
+  for (const std::string& folder : folders) {
+    GODWIT_ASSIGN(UniqueFd fd, os::open_file(folder, O_RDONLY | O_DIRECTORY));
+    if (::flock(fd.get(), LOCK_SH | LOCK_NB) != 0) return fail_errno("lock {}, which the lab uses", folder);
+    in_use_.push_back(std::move(fd));
+  }
+  return {};
 }
 
 Result<> Janitor::wait_for_reports(int socket, Deadline deadline) {

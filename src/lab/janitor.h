@@ -11,7 +11,6 @@ namespace godwit::lab {
 //   starter -> janitor: the plan (state.h); later perhaps "detach": from then on only SIGTERM ends the lab
 //   janitor -> starter: {"error": ""} once the lab is up, or why it is not
 inline constexpr int janitor_socket = 3;
-inline constexpr size_t control_bytes_max = 16384;
 
 // The whole life of the program `godwit-lab janitor`. Forks at once, so that the caller has nothing to reap later.
 int janitor_main();

@@ -18,7 +18,9 @@
 #include "base/log.h"
 #include "lab/janitor.h"
 #include "lab/layout.h"
+#include "lab/messages.h"
 #include "os/file.h"
+#include "os/subprocess.h"
 
 namespace godwit::lab {
 namespace {
@@ -39,18 +41,8 @@ Result<bool> wait_readable(int fd, Deadline deadline) {
   }
 }
 
-Result<UniqueFd> open_pidfd(pid_t pid) {
-  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!fd) return fail_errno("pidfd of process {}", pid);
-  return fd;
-}
-
 Result<std::string> find_image(const std::string& wanted) {
-  std::string image = wanted;
-  if (image.empty()) {
-    const char* cache = std::getenv("GODWIT_CACHE");
-    image = std::string(cache == nullptr || *cache == '\0' ? "/var/cache/godwit" : cache) + "/image";
-  }
+  const std::string image = wanted.empty() ? built("image") : wanted;
   std::error_code error;
   const std::string path = fs::canonical(image, error).string();
   if (error || !os::exists(path + "/etc/os-release")) {
@@ -93,14 +85,11 @@ Result<> ask_janitor(int control, const std::string& request, Deadline deadline)
 }
 
 Result<UniqueFd> start_janitor(const LabPlan& plan) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socketpair");
-  UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+  GODWIT_ASSIGN(os::SocketPair control, os::seqpacket_pair());
   os::Command command{.argv = {plan.binaries + "/bin/godwit-lab", "janitor"}, .die_with_parent = false};
-  command.descriptors.emplace_back(theirs.get(), janitor_socket);
+  command.descriptors.emplace_back(control.theirs.get(), janitor_socket);
   GODWIT_TRY(os::run_checked(command, Deadline::after(command_limit)));
-  return ours;
+  return std::move(control.ours);
 }
 
 // Processes, this one included, that are still in one of `namespaces`.
@@ -128,11 +117,11 @@ std::vector<std::string> processes_in(const std::vector<std::string>& namespaces
 Result<Lab> Lab::open(const std::string& name) {
   Lab lab;
   GODWIT_ASSIGN(lab.state_, read_state(name));
-  GODWIT_ASSIGN(lab.janitor_, open_pidfd(lab.state_.janitor));
+  GODWIT_ASSIGN(lab.janitor_, os::open_pidfd(lab.state_.janitor));
   for (size_t i = 0; i < lab.state_.places.size(); ++i) {
     const pid_t pid = lab.state_.places[i];
     // A node that has been killed stays in the list, without a process.
-    auto pidfd = open_pidfd(pid);
+    auto pidfd = os::open_pidfd(pid);
     lab.places_.push_back(std::make_unique<Node>(name, lab.state_.plan.binaries + "/bin/godwit-lab",
                                                  static_cast<int>(i), pid, pidfd ? std::move(*pidfd) : UniqueFd()));
     for (const char* type : {"net", "mnt", "pid"}) {
@@ -151,6 +140,7 @@ Result<Lab> Lab::start(const LabOptions& options) {
   LabPlan plan{.name = options.name.empty() ? unused_name() : options.name, .nodes = options.nodes};
   plan.data_limit_bytes = options.data_limit_bytes;
   plan.start_limit_ms = static_cast<int>(options.start_limit.count());
+  plan.binds = options.binds;
   GODWIT_TRY(check_name(plan.name));
   GODWIT_ASSIGN(plan.image, find_image(options.image));
   GODWIT_ASSIGN(plan.binaries, find_binaries(options.binaries));
@@ -214,6 +204,17 @@ Result<> Lab::kill_node(int index) {
     GODWIT_ASSIGN(dead, wait_readable(node(index).pidfd(), Deadline::after(milliseconds(10))));
   }
   return destroy_cgroup(hierarchies, place_cgroup(name(), index), deadline);
+}
+
+Result<> Lab::restart_node(int index) {
+  const os::Command command{
+      .argv = {state_.plan.binaries + "/bin/godwit-lab", "revive", name(), std::to_string(node(index).index())}};
+  GODWIT_TRY(os::run_checked(command, Deadline::after(command_limit)));
+  GODWIT_ASSIGN(Lab now, open(name()));
+  state_ = now.state_;
+  places_[static_cast<size_t>(index)] = std::move(now.places_[static_cast<size_t>(index)]);
+  std::ranges::move(now.namespaces_, std::back_inserter(namespaces_));
+  return {};
 }
 
 Result<> Lab::detach() {

@@ -85,6 +85,7 @@ struct LabOptions {
   std::string binaries;  // seen in each place at /opt/godwit; empty: the build that this program is from (bin/..)
   unsigned long data_limit_bytes = 0;  // size of each node's /var/lib/godwit, memory; 0: half of the machine's memory
   milliseconds start_limit{30'000};
+  std::vector<Bind> binds;
 };
 
 // Owned by whoever started it; destroying it ends the lab. One thread at a time, but for what const functions of its
@@ -107,8 +108,11 @@ class Lab {
   // Pulls the node's cable, or plugs it in again: nothing gets through, nobody is told.
   Result<> cut_network(int index);
   Result<> restore_network(int index);
-  // As a power cut: all its processes die at once and its peers hear nothing any more. It does not come back.
+  // As a power cut: all its processes die at once and its peers hear nothing any more.
   Result<> kill_node(int index);
+  // Switches a killed node on again: as new, but for its disk (/var/lib/godwit) and its certificate. Nobody else may
+  // use this object's node(index) meanwhile.
+  Result<> restart_node(int index);
 
   // From now on the lab outlives this process, until `godwit-lab down` or stop().
   Result<> detach();

@@ -4,6 +4,7 @@
 // the nodes' cables end in, where clients of the containers run.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 
 #include <fmt/core.h>
@@ -18,6 +19,10 @@ inline constexpr const char* image_in_node = "/image";
 inline constexpr const char* binaries_in_node = "/opt/godwit";
 inline constexpr const char* data_in_node = "/var/lib/godwit";
 inline constexpr const char* certificates_in_node = "/etc/godwit";
+// A folder that all places share, as machines share network storage; gone with the lab.
+inline constexpr const char* shared_in_node = "/srv/shared";
+// Where "outside" keeps the nodes' disks (their data_in_node), so that a node finds its own again when it is restarted.
+inline constexpr const char* disks_in_outside = "/run/disks";
 
 // One flat network 10.88.0.0/16: 10.88.0.1 is outside, 10.88.0.<10 + i> node i; containers take 10.88.<1 and up>.x.
 inline constexpr int prefix_bits = 16;
@@ -28,8 +33,25 @@ inline std::string place_address(int index) {
   return index == outside_index ? "10.88.0.1" : fmt::format("10.88.0.{}", 10 + index);
 }
 
+// What tools/ builds once for all and keeps, e.g. "image".
+inline std::string built(const std::string& name) {
+  const char* cache = std::getenv("GODWIT_CACHE");
+  return std::string(cache == nullptr || *cache == '\0' ? "/var/cache/godwit" : cache) + "/" + name;
+}
+
 inline std::string state_directory(const std::string& lab) {
   return fmt::format("{}/{}", state_root, lab);
+}
+inline std::string shared_directory(const std::string& lab) {
+  return state_directory(lab) + "/shared";
+}
+// Where a node's disk is mounted before the node has a root of its own.
+inline std::string disk_directory(const std::string& lab, int index) {
+  return fmt::format("{}/disks/{}", state_directory(lab), place_name(index));
+}
+// Who a node is (its certificate), for its restart.
+inline std::string identity_path(const std::string& lab, int index) {
+  return fmt::format("{}/{}.identity", state_directory(lab), place_name(index));
 }
 // Where a place starts programs on request (place_server.h).
 inline std::string place_socket(const std::string& lab, int index) {

@@ -1,11 +1,13 @@
 #include "lab/place_root.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "lab/layout.h"
@@ -27,6 +29,26 @@ Result<> mount_at(const std::string& source, const std::string& target, const ch
 Result<> bind_read_only(const std::string& source, const std::string& target) {
   GODWIT_TRY(mount_at(source, target, nullptr, MS_BIND));
   return mount_at(source, target, nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY);
+}
+
+// As mount_at(), for a file or a folder.
+Result<> bind_one(const std::string& root, const Bind& bind) {
+  struct stat source{};
+  if (::stat(bind.source.c_str(), &source) != 0) return fail_errno("{}, to be seen in nodes", bind.source);
+  const std::string target = root + bind.target;
+  if (!S_ISDIR(source.st_mode)) {
+    GODWIT_TRY(os::make_directories(target.substr(0, target.rfind('/')), 0755));
+    GODWIT_TRY(os::open_file(target, O_WRONLY | O_CREAT, 0644));
+    if (::mount(bind.source.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+      return fail_errno("mount {} at {}", bind.source, target);
+    }
+  } else {
+    GODWIT_TRY(mount_at(bind.source, target, nullptr, MS_BIND));
+  }
+  if (bind.read_only && ::mount(nullptr, target.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
+    return fail_errno("make {} read-only", target);
+  }
+  return {};
 }
 
 Result<> write_new_file(const std::string& path, const std::string& text, unsigned mode) {
@@ -92,6 +114,23 @@ Result<> write_identity(const std::string& root, const LabPlan& plan, const Plac
   return write_new_file(folder + "/node.key", identity.certificate.key_pem, 0600);
 }
 
+Result<> mount_data(const LabPlan& plan, const std::string& target) {
+  return mount_at("data", target, "tmpfs", 0,
+                  plan.data_limit_bytes == 0 ? "mode=755" : fmt::format("mode=755,size={}", plan.data_limit_bytes));
+}
+
+// A node sees its own disk, "outside" has one of its own and keeps the others.
+Result<> show_disks(const std::string& root, const LabPlan& plan, int index) {
+  if (index != outside_index) {
+    return mount_at(disk_directory(plan.name, index), root + data_in_node, nullptr, MS_BIND);
+  }
+  for (int node = 1; node <= plan.nodes; ++node) {
+    const std::string kept = fmt::format("{}{}/{}", root, disks_in_outside, place_name(node));
+    GODWIT_TRY(mount_at(disk_directory(plan.name, node), kept, nullptr, MS_BIND));
+  }
+  return mount_data(plan, root + data_in_node);
+}
+
 // The new root is mounted at, and stacked on, itself and then the old one taken away: see NOTES in pivot_root(2).
 Result<> become_root(const std::string& root) {
   if (::chdir(root.c_str()) != 0) return fail_errno("enter {}", root);
@@ -105,6 +144,27 @@ Result<> become_root(const std::string& root) {
 }
 
 }  // namespace
+
+Result<> mount_disk(const LabPlan& plan, int index) {
+  return mount_data(plan, disk_directory(plan.name, index));
+}
+
+Result<> write_identity_file(const std::string& lab, const PlaceIdentity& identity) {
+  const nlohmann::json text = {{"authority", identity.authority_pem},
+                               {"certificate", identity.certificate.certificate_pem},
+                               {"key", identity.certificate.key_pem}};
+  return os::write_file_atomic(identity_path(lab, identity.index), text.dump(), 0600);
+}
+
+Result<PlaceIdentity> read_identity_file(const std::string& lab, int index) {
+  GODWIT_ASSIGN(const std::string text, os::read_file(identity_path(lab, index)));
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return fail("{} is damaged", identity_path(lab, index));
+  return PlaceIdentity{
+      .index = index,
+      .authority_pem = json.value("authority", ""),
+      .certificate = {.certificate_pem = json.value("certificate", ""), .key_pem = json.value("key", "")}};
+}
 
 Result<> enter_place_root(const LabPlan& plan, const PlaceIdentity& identity,
                           const std::vector<Hierarchy>& hierarchies) {
@@ -123,15 +183,15 @@ Result<> enter_place_root(const LabPlan& plan, const PlaceIdentity& identity,
   GODWIT_TRY(mount_at("run", root + "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"));
   GODWIT_TRY(os::make_directories(root + "/run/netns", 0755));
   GODWIT_TRY(mount_at("tmp", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"));
-  GODWIT_TRY(
-      mount_at("data", root + data_in_node, "tmpfs", 0,
-               plan.data_limit_bytes == 0 ? "mode=755" : fmt::format("mode=755,size={}", plan.data_limit_bytes)));
+  GODWIT_TRY(show_disks(root, plan, identity.index));
+  GODWIT_TRY(mount_at(shared_directory(plan.name), root + shared_in_node, nullptr, MS_BIND));
   GODWIT_TRY(bind_read_only(plan.image, root + image_in_node));
   for (const char* folder : {"/bin", "/lib"}) {
     if (os::exists(plan.binaries + folder)) {
       GODWIT_TRY(bind_read_only(plan.binaries + folder, root + binaries_in_node + folder));
     }
   }
+  for (const Bind& bind : plan.binds) GODWIT_TRY(bind_one(root, bind));
   GODWIT_TRY(write_identity(root, plan, identity));
   return become_root(root);
 }

@@ -18,6 +18,12 @@ struct PlaceIdentity {
   NodeCertificate certificate;
 };
 
+Result<> write_identity_file(const std::string& lab, const PlaceIdentity& identity);
+Result<PlaceIdentity> read_identity_file(const std::string& lab, int index);
+
+// Makes the disk of a node, at disk_directory(): memory, of at most plan.data_limit_bytes.
+Result<> mount_disk(const LabPlan& plan, int index);
+
 // Builds it and makes it the root of the calling process, which must already be in its own mount, pid, network and
 // cgroup namespaces; the machine's own file systems are gone from view afterwards.
 Result<> enter_place_root(const LabPlan& plan, const PlaceIdentity& identity,

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "lab/layout.h"
 #include "os/file.h"
+#include "os/subprocess.h"
 
 namespace godwit::lab {
 namespace {
@@ -73,10 +74,10 @@ std::vector<UniqueFd> first_processes(const std::string& name) {
   if (!state) return pidfds;
   for (size_t i = 0; i < state->places.size(); ++i) {
     const pid_t pid = state->places[i];
-    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    auto pidfd = os::open_pidfd(pid);
     const std::string comm = os::read_file(fmt::format("/proc/{}/comm", pid)).value_or("");
     // The number may be some other process's by now.
-    if (pidfd && comm == process_name(name, static_cast<int>(i)) + "\n") pidfds.push_back(std::move(pidfd));
+    if (pidfd && comm == process_name(name, static_cast<int>(i)) + "\n") pidfds.push_back(std::move(*pidfd));
   }
   return pidfds;
 }
@@ -100,12 +101,17 @@ Result<> check_name(const std::string& name) {
 }
 
 json to_json(const LabPlan& plan) {
+  json binds = json::array();
+  for (const Bind& bind : plan.binds) {
+    binds.push_back({{"source", bind.source}, {"target", bind.target}, {"read_only", bind.read_only}});
+  }
   return {{"name", plan.name},
           {"nodes", plan.nodes},
           {"image", plan.image},
           {"binaries", plan.binaries},
           {"data_limit_bytes", plan.data_limit_bytes},
-          {"start_limit_ms", plan.start_limit_ms}};
+          {"start_limit_ms", plan.start_limit_ms},
+          {"binds", std::move(binds)}};
 }
 
 Result<LabPlan> plan_from_json(const json& json) {
@@ -117,6 +123,10 @@ Result<LabPlan> plan_from_json(const json& json) {
     json.at("binaries").get_to(plan.binaries);
     json.at("data_limit_bytes").get_to(plan.data_limit_bytes);
     json.at("start_limit_ms").get_to(plan.start_limit_ms);
+    for (const auto& bind : json.at("binds")) {
+      plan.binds.push_back(
+          {.source = bind.at("source"), .target = bind.at("target"), .read_only = bind.at("read_only")});
+    }
     GODWIT_TRY(check_name(plan.name));
     if (plan.nodes < 1 || plan.nodes > nodes_max) {
       return fail("a lab has 1 to {} nodes, {} were asked for", nodes_max, plan.nodes);

@@ -16,6 +16,13 @@
 
 namespace godwit::lab {
 
+// A file or folder of the machine that every place shows, too.
+struct Bind {
+  std::string source;  // on the machine
+  std::string target;  // in each place; made if it is not there
+  bool read_only = true;
+};
+
 // What a lab shall be.
 struct LabPlan {
   std::string name;  // letters, digits and '-', at most 40
@@ -24,6 +31,7 @@ struct LabPlan {
   std::string binaries;                // folder with the project's bin/ and lib/
   unsigned long data_limit_bytes = 0;  // size of each node's /var/lib/godwit; 0: the kernel's default for tmpfs
   int start_limit_ms = 0;
+  std::vector<Bind> binds;
 };
 nlohmann::json to_json(const LabPlan& plan);
 Result<LabPlan> plan_from_json(const nlohmann::json& json);

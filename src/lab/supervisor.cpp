@@ -14,6 +14,7 @@
 
 #include "lab/layout.h"
 #include "lab/place_server.h"
+#include "os/fd_passing.h"
 #include "os/file.h"
 #include "os/subprocess.h"
 
@@ -32,7 +33,6 @@ void report(int socket, int index, const std::string& error) {
 // First thing in a forked place: nothing of the parent's descriptors but standard ones and `keep`, which becomes 3 and
 // up; no signal but SIGKILL ends it.
 void detach_from_parent(const std::string& name, const std::vector<int*>& keep) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, name.c_str());
   for (int* fd : keep) *fd = ::fcntl(*fd, F_DUPFD_CLOEXEC, 100);
   int next = 3;
@@ -60,21 +60,6 @@ Result<> enter_namespaces(const SupervisorSetup& setup, int index) {
   return {};
 }
 
-// Runs a batch of `ip` commands in this process's network namespace.
-Result<> run_ip(const std::string& batch) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe");
-  const UniqueFd reader(ends[0]);
-  UniqueFd writer(ends[1]);
-  if (::fcntl(writer.get(), F_SETPIPE_SZ, 1 << 16) < 0) return fail_errno("size of a pipe");
-  GODWIT_TRY(os::write_all(writer.get(), batch.data(), batch.size()));
-  writer.reset();
-  os::Command command{.argv = {"ip", "-batch", "-"}};
-  command.descriptors.emplace_back(reader.get(), 0);
-  GODWIT_TRY(os::run_checked(command, Deadline::after(command_limit)));
-  return {};
-}
-
 // A bridge that keeps its own address of both kinds whatever is plugged into it, and forwards at once.
 std::string bridge_commands(const std::string& bridge, int index) {
   return fmt::format(
@@ -90,25 +75,25 @@ struct NodeStart {
   UniqueFd sync;  // from the node: one byte "namespaces made"; to the node: one byte "cable plugged in"
 };
 
-Result<> node_steps(const SupervisorSetup& setup, int index, int sync) {
+Result<> mount_kept_disk(const SupervisorSetup& setup, int index, int disk) {
+  const std::string target = disk_directory(setup.plan.name, index);
+  GODWIT_TRY(os::make_directories(target, 0755));
+  if (::syscall(SYS_move_mount, disk, "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return fail_errno("mount the disk of {}", place_name(index));
+  }
+  ::close(disk);
+  return {};
+}
+
+Result<> node_steps(const SupervisorSetup& setup, int index, int sync, int disk) {
   GODWIT_TRY(enter_namespaces(setup, index));
+  if (disk >= 0) GODWIT_TRY(mount_kept_disk(setup, index, disk));
   char byte = 'n';
   GODWIT_TRY(os::write_all(sync, &byte, 1));
   // The supervisor answers, or dies and takes us along: this wait needs no limit.
   GODWIT_TRY(os::read_exact(sync, &byte, 1));
   GODWIT_TRY(run_ip(bridge_commands("br0", index) + "link set uplink master br0 up\n"));
   return enter_place_root(setup.plan, setup.places[static_cast<size_t>(index)], setup.hierarchies);
-}
-
-[[noreturn]] void node_main(const SupervisorSetup& setup, int index, int report_socket, int sync) {
-  int listener = setup.listeners[static_cast<size_t>(index)].get();
-  detach_from_parent(process_name(setup.plan.name, index), {&report_socket, &sync, &listener});
-  const auto done = node_steps(setup, index, sync);
-  report(report_socket, index, done ? "" : done.error().message);
-  if (!done) _exit(1);
-  ::close(report_socket);
-  ::close(sync);
-  serve_place(UniqueFd(listener));
 }
 
 // Forks into a new pid namespace, while later children of this process stay in its own.
@@ -126,16 +111,16 @@ Result<pid_t> fork_into_pid_namespace(Child child) {
 }
 
 Result<NodeStart> start_node(const SupervisorSetup& setup, int index, int report_socket) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socketpair");
-  NodeStart node{.pid = -1, .sync = UniqueFd(ends[0])};
-  const UniqueFd theirs(ends[1]);
-  GODWIT_ASSIGN(node.pid, fork_into_pid_namespace([&] { node_main(setup, index, report_socket, theirs.get()); }));
+  GODWIT_ASSIGN(os::SocketPair sync, os::seqpacket_pair());
+  NodeStart node{.pid = -1, .sync = std::move(sync.ours)};
+  GODWIT_ASSIGN(node.pid, fork_into_pid_namespace([&] { node_main(setup, index, report_socket, sync.theirs.get()); }));
   return node;
 }
 
 Result<> supervisor_steps(const SupervisorSetup& setup, int report_socket) {
   GODWIT_TRY(enter_namespaces(setup, outside_index));
+  // Before the nodes, which inherit this process's mounts.
+  for (int index = 1; index <= setup.plan.nodes; ++index) GODWIT_TRY(mount_disk(setup.plan, index));
   std::vector<NodeStart> nodes;
   for (int index = 1; index <= setup.plan.nodes; ++index) {
     GODWIT_ASSIGN(NodeStart node, start_node(setup, index, report_socket));
@@ -147,8 +132,7 @@ Result<> supervisor_steps(const SupervisorSetup& setup, int report_socket) {
     char byte = 0;
     // A node that fails has reported why, and ends, which ends this wait.
     if (!os::read_exact(node.sync.get(), &byte, 1)) return fail("{} did not come up", place_name(index));
-    batch += fmt::format("link add {0} type veth peer name uplink netns {1}\nlink set {0} master lab0 up\n",
-                         uplink_name(index), node.pid);
+    batch += cable_commands(index, node.pid);
   }
   GODWIT_TRY(run_ip(batch));
   for (const NodeStart& node : nodes) GODWIT_TRY(os::write_all(node.sync.get(), "p", 1));
@@ -156,6 +140,8 @@ Result<> supervisor_steps(const SupervisorSetup& setup, int report_socket) {
 }
 
 [[noreturn]] void supervisor_main(SupervisorSetup& setup, int report_socket) {
+  // The nodes need no such signal: their pid namespaces end with the one that they are in, ours.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The nodes' listeners are passed on to them.
   std::vector<int> listeners;
   for (UniqueFd& listener : setup.listeners) listeners.push_back(listener.release());
@@ -173,6 +159,39 @@ Result<> supervisor_steps(const SupervisorSetup& setup, int report_socket) {
 }
 
 }  // namespace
+
+void node_main(const SupervisorSetup& setup, int index, int report_socket, int sync) {
+  int listener = setup.listeners[static_cast<size_t>(index)].get();
+  int disk = setup.kept_disk.get();
+  std::vector<int*> kept = {&report_socket, &sync, &listener};
+  if (disk >= 0) kept.push_back(&disk);
+  detach_from_parent(process_name(setup.plan.name, index), kept);
+  const auto done = node_steps(setup, index, sync, disk);
+  report(report_socket, index, done ? "" : done.error().message);
+  if (!done) _exit(1);
+  ::close(report_socket);
+  ::close(sync);
+  serve_place(UniqueFd(listener));
+}
+
+Result<> run_ip(const std::string& batch, const std::string& network_namespace) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe");
+  const UniqueFd reader(ends[0]);
+  UniqueFd writer(ends[1]);
+  if (::fcntl(writer.get(), F_SETPIPE_SZ, 1 << 16) < 0) return fail_errno("size of a pipe");
+  GODWIT_TRY(os::write_all(writer.get(), batch.data(), batch.size()));
+  writer.reset();
+  os::Command command{.argv = {"ip", "-batch", "-"}, .network_namespace = network_namespace};
+  command.descriptors.emplace_back(reader.get(), 0);
+  GODWIT_TRY(os::run_checked(command, Deadline::after(command_limit)));
+  return {};
+}
+
+std::string cable_commands(int index, pid_t pid) {
+  return fmt::format("link add {0} type veth peer name uplink netns {1}\nlink set {0} master lab0 up\n",
+                     uplink_name(index), pid);
+}
 
 Result<pid_t> start_supervisor(SupervisorSetup setup, int report_socket) {
   return fork_into_pid_namespace([&] { supervisor_main(setup, report_socket); });

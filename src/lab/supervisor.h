@@ -15,6 +15,7 @@ struct SupervisorSetup {
   std::vector<Hierarchy> hierarchies;
   std::vector<PlaceIdentity> places;  // [0] outside, [i] node i
   std::vector<UniqueFd> listeners;    // for serve_place(), by the same index
+  UniqueFd kept_disk;                 // for a node that is restarted, from open_tree(2); else empty
 };
 
 // What each place sends once, as one JSON message, on the report socket: {"place": 1, "error": ""}. The kernel tells
@@ -24,5 +25,13 @@ inline constexpr size_t report_bytes_max = 4096;
 // Forks the supervisor, which builds the lab; the caller must be single-threaded. It dies with the caller. Returns its
 // pid; that it works is known when every place has reported.
 Result<pid_t> start_supervisor(SupervisorSetup setup, int report_socket);
+
+// A node's first process, from fork to end. Tells `sync`, a SOCK_SEQPACKET, "n" when it has its namespaces, and waits
+// for a byte there, which says that its cable is plugged in; reports as above.
+[[noreturn]] void node_main(const SupervisorSetup& setup, int index, int report_socket, int sync);
+// Runs a batch of `ip` commands; the namespace is a path, empty: this process's.
+Result<> run_ip(const std::string& batch, const std::string& network_namespace = "");
+// `ip` commands for outside's network: a node's cable, to the node whose first process is `pid`.
+std::string cable_commands(int index, pid_t pid);
 
 }  // namespace godwit::lab

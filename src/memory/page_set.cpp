@@ -50,8 +50,12 @@ void PageSet::insert(const PageSet& other, uint64_t start, uint64_t end) {
     const uint64_t block_start = (block->first * pages_per_block) << page_shift;
     const uint64_t from = (std::max(start, block_start) - block_start) >> page_shift;
     const uint64_t to = std::min(pages_per_block, (end - block_start) >> page_shift);
+    Block theirs = block->second;
+    uint64_t any = 0;
+    for (size_t i = 0; i < theirs.size(); ++i) any |= theirs[i] &= bits_between(i, from, to);
+    if (any == 0) continue;
     Block& mine = blocks_.try_emplace(blocks_.end(), block->first)->second;
-    for (size_t i = 0; i < mine.size(); ++i) mine[i] |= block->second[i] & bits_between(i, from, to);
+    for (size_t i = 0; i < mine.size(); ++i) mine[i] |= theirs[i];
   }
 }
 

@@ -45,6 +45,45 @@ TEST(PageSet, StopsAtTheFirstError) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST(PageSet, TakesOfAnotherWhatLiesBetweenTwoAddresses) {
+  PageSet other;
+  other.insert(500 * 4096, 1100);  // of four blocks
+  other.insert(5000 * 4096, 3);
+  const auto between = [&](uint64_t first, uint64_t end) {
+    PageSet part;
+    part.insert(other, first * 4096, end * 4096);
+    return runs_of(part);
+  };
+  EXPECT_EQ(between(0, 500), Runs{});
+  EXPECT_EQ(between(0, 501), (Runs{{500 * 4096, 1}}));
+  EXPECT_EQ(between(511, 513), (Runs{{511 * 4096, 2}})) << "over the edge of a block";
+  EXPECT_EQ(between(512, 1024), (Runs{{512 * 4096, 512}})) << "exactly a block";
+  EXPECT_EQ(between(563, 577), (Runs{{563 * 4096, 14}})) << "over the edge of a word";
+  EXPECT_EQ(between(700, 700), Runs{});
+  EXPECT_EQ(between(0, 1 << 20), runs_of(other));
+  EXPECT_EQ(between(1600, 5000), Runs{}) << "a gap of whole blocks";
+  PageSet part;
+  part.insert(other, 0, 500 * 4096);
+  EXPECT_TRUE(part.empty()) << "a block that is touched but holds nothing there";
+  part.insert(0, 1);
+  part.insert(other, 5001 * 4096, 6000 * 4096);
+  EXPECT_EQ(runs_of(part), (Runs{{0, 1}, {5001 * 4096, 2}})) << "what was there stays";
+}
+
+TEST(PageSet, FindsTheFirstPageBetweenTwoAddresses) {
+  PageSet set;
+  EXPECT_EQ(set.first(0, 1 << 30), std::nullopt);
+  set.insert(510 * 4096, 4);
+  set.insert(3000 * 4096, 1);
+  EXPECT_EQ(set.first(0, 510 * 4096), std::nullopt) << "the end does not belong to it";
+  EXPECT_EQ(set.first(0, 511 * 4096), 510 * 4096U);
+  EXPECT_EQ(set.first(512 * 4096, 1 << 30), 512 * 4096U) << "in the next block";
+  EXPECT_EQ(set.first(513 * 4096, 513 * 4096), std::nullopt);
+  EXPECT_EQ(set.first(514 * 4096, 3000 * 4096), std::nullopt) << "nothing for whole blocks";
+  EXPECT_EQ(set.first(514 * 4096, 3001 * 4096), 3000 * 4096U);
+  EXPECT_EQ(set.first(3001 * 4096, 1 << 30), std::nullopt);
+}
+
 // Against std::set, which cannot be wrong.
 TEST(PageSet, AgreesWithAPlainSet) {
   std::mt19937 random(1);
@@ -82,6 +121,19 @@ TEST(PageSet, AgreesWithAPlainSet) {
     a.insert(b);
     plain_a.insert(plain_b.begin(), plain_b.end());
     ASSERT_TRUE(same(a, plain_a));
+    for (int i = 0; i < 20; ++i) {
+      const uint64_t from = random() % 7000;
+      const uint64_t to = from + random() % 1500;
+      const auto in_range = std::pair(plain_b.lower_bound(from), plain_b.lower_bound(to));
+      std::set<uint64_t> plain_part(plain_a);
+      plain_part.insert(in_range.first, in_range.second);
+      PageSet part = a;
+      part.insert(b, from * 4096, to * 4096);
+      ASSERT_TRUE(same(part, plain_part)) << from << " to " << to;
+      const auto found = b.first(from * 4096, to * 4096);
+      ASSERT_EQ(found.has_value(), in_range.first != in_range.second) << from << " to " << to;
+      if (found) ASSERT_EQ(*found, *in_range.first * 4096);
+    }
     for (uint64_t page = 0; page < 7000; ++page) ASSERT_EQ(a.contains(page * 4096), plain_a.contains(page));
   }
 }

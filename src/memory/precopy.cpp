@@ -10,7 +10,9 @@
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "memory/page_set.h"
 #include "os/pagemap.h"
+#include "os/subprocess.h"
 
 namespace godwit::memory {
 namespace {
@@ -49,7 +51,10 @@ struct PrecopySource::Process {
 };
 
 PrecopySource::PrecopySource(os::CgroupFreezer freezer, PrecopyOptions options)
-    : freezer_(std::move(freezer)), options_(options), shared_(options.shared) {}
+    : freezer_(std::move(freezer)),
+      options_(options),
+      shared_(options.shared, options.first_index),
+      next_index_(options.first_index) {}
 
 PrecopySource::~PrecopySource() = default;
 
@@ -89,9 +94,10 @@ Result<> PrecopySource::find_processes(RunSink& sink, RoundReport& report) {
   for (const pid_t pid : pids) {
     if (processes_.contains(pid)) continue;
     auto process = std::make_unique<Process>();
-    process->pidfd = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!process->pidfd.valid() && errno == ESRCH) continue;
-    if (!process->pidfd.valid()) return fail_errno("open process {}", pid);
+    auto pidfd = os::open_pidfd(pid);
+    if (!pidfd && os::vanished(pidfd.error())) continue;
+    if (!pidfd) return std::unexpected(std::move(pidfd.error()));
+    process->pidfd = std::move(*pidfd);
     const auto status = os::read_status(pid);
     if (!status.has_value() || status->state == 'Z' || status->state == 'X') continue;
     process->identity = {.index = next_index_++, .pid = pid, .container_pid = status->namespace_pids.back()};
@@ -175,8 +181,14 @@ Result<RoundReport> PrecopySource::run_round(RunSink& sink, Deadline deadline) {
 Result<FinalProcess> PrecopySource::scan_finally(Process& process, RunSink& sink, RoundReport& report) {
   if (!process.announced) GODWIT_TRY(sink.add_process(process.identity));
   process.announced = true;
-  GODWIT_ASSIGN(ScanReport scanned,
-                process.tracker->final_scan([&](const Run& run) { return sink.submit(process.identity, run); }));
+  PageSet submitted;
+  GODWIT_ASSIGN(ScanReport scanned, process.tracker->final_scan([&](const Run& run) {
+    if (run.kind == RunKind::data) submitted.insert(run.address, run.pages);
+    return sink.submit(process.identity, run);
+  }));
+  const bool writes_code = std::ranges::any_of(scanned.mappings, [&](const os::Vma& vma) {
+    return vma.execute && submitted.first(vma.start, vma.end).has_value();
+  });
   copy_flags(process.flagged, scanned.mappings);
   report.data_pages += scanned.data_pages;
   report.absent_pages += scanned.absent_pages;
@@ -194,13 +206,12 @@ Result<FinalProcess> PrecopySource::scan_finally(Process& process, RunSink& sink
                       .mappings = std::move(scanned.mappings),
                       .present_pages = scanned.present_pages,
                       .data_pages = scanned.data_pages,
-                      .tracked = process.scanned && options_.tracker != TrackerKind::none};
+                      .tracked = process.scanned && options_.tracker != TrackerKind::none,
+                      .writes_code = writes_code};
 }
 
 Result<FinalReport> PrecopySource::final_pass(RunSink& sink, Deadline deadline) {
   const Clock::time_point since = Clock::now();
-  GODWIT_ASSIGN(const os::CgroupFreezer::State state, freezer_.state());
-  if (state != os::CgroupFreezer::State::frozen) return fail("{} is not frozen", freezer_.directory());
   FinalReport report;
   report.totals.round = rounds_ + 1;
   shared_.begin();

@@ -25,6 +25,7 @@ struct PrecopyOptions {
   TrackerKind tracker = TrackerKind::userfaultfd;
   SharedOptions shared;
   uint32_t processes_max = 4096;
+  uint32_t first_index = 0;  // of processes and of shared objects: containers that move as one need different ones
 };
 
 struct RoundReport {
@@ -46,8 +47,9 @@ struct FinalProcess {
   ProcessIdentity identity;
   std::vector<os::Vma> mappings;
   uint64_t present_pages = 0;
-  uint64_t data_pages = 0;  // of the final delta
-  bool tracked = false;     // false: copied whole in the freeze, see warnings
+  uint64_t data_pages = 0;   // of the final delta
+  bool tracked = false;      // false: copied whole in the freeze, see warnings
+  bool writes_code = false;  // pages of executable mappings are in the final delta
 };
 
 struct FinalReport {
@@ -69,8 +71,8 @@ class PrecopySource {
   // the latest. Fails only if the sink fails, the cgroup is gone or empty, or the deadline passes.
   Result<RoundReport> run_round(RunSink& sink, Deadline deadline);
 
-  // The rest, exactly: to be called once the cgroup is frozen (an error otherwise). Rounds may follow after an abort
-  // and thaw.
+  // The rest, exactly: to be called while nothing of the container runs, held by its freezer or by a tracer. Rounds may
+  // follow after an abort and thaw.
   Result<FinalReport> final_pass(RunSink& sink, Deadline deadline);
 
   // Takes the tracking off every process; safe while frozen.

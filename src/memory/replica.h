@@ -39,7 +39,8 @@ class Replica {
   PageSet held_;
   PageSet seen_;
   PageSet unsent_;  // written and not reported yet
-  bool distrusted_ = false;
+  // Until the first report too: another tracker may have protected pages that two processes share, as after vfork().
+  bool distrusted_ = true;
 };
 
 }  // namespace godwit::memory

@@ -53,7 +53,8 @@ struct SharedMemory::Tracked {
   bool announced = false;  // the sink knows it
 };
 
-SharedMemory::SharedMemory(SharedOptions options) : options_(options), buffer_(buffer_bytes) {}
+SharedMemory::SharedMemory(SharedOptions options, uint32_t first_index)
+    : options_(options), buffer_(buffer_bytes), next_index_(first_index) {}
 SharedMemory::~SharedMemory() = default;
 
 void SharedMemory::begin() {

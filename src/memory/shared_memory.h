@@ -63,7 +63,7 @@ struct SharedReport {
 // All shared memory of one container. Owned and called by the thread that scans.
 class SharedMemory {
  public:
-  explicit SharedMemory(SharedOptions options = {});
+  explicit SharedMemory(SharedOptions options = {}, uint32_t first_index = 0);
   ~SharedMemory();
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;

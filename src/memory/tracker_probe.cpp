@@ -7,11 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <csignal>
 
 #include "base/unique_fd.h"
 #include "memory/tracker.h"
+#include "os/fd_passing.h"
 #include "os/pagemap.h"
 
 namespace godwit::memory {
@@ -30,14 +30,12 @@ class ProbeChild {
         ::mmap(nullptr, probe_pages * os::page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) return fail_errno("map memory for a probe");
     child->pages_ = static_cast<char*>(pages);
-    std::array<int, 2> pair{};
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) return fail_errno("socketpair");
-    child->channel_ = UniqueFd(pair[0]);
-    const UniqueFd theirs(pair[1]);
+    GODWIT_ASSIGN(os::SocketPair pair, os::seqpacket_pair());
+    child->channel_ = std::move(pair.ours);
     const pid_t parent = ::getpid();
     child->pid_ = ::fork();
     if (child->pid_ < 0) return fail_errno("fork a probe");
-    if (child->pid_ == 0) run(child->pages_, theirs.get(), parent);
+    if (child->pid_ == 0) run(child->pages_, pair.theirs.get(), parent);
     GODWIT_TRY(child->await_answer());
     return child;
   }

@@ -41,12 +41,12 @@ std::string_view phase_name(SourcePhase phase) {
 }
 
 std::string_view event_name(SourceEventKind kind) {
-  static constexpr std::array<std::string_view, 19> names{
-      "start",         "prepared", "converged",   "frozen",   "address_taken",
-      "dumped",        "ready",    "recorded",    "running",  "refused",
-      "peer_rebooted", "killed",   "rolled_back", "failed",   "failed_transient",
-      "peer_lost",     "timer",    "cancel",      "restarted"};
-  if (kind == SourceEventKind::restarted_given_away) return "restarted_given_away";
+  static constexpr std::array<std::string_view, 22> names{
+      "start",          "prepared",     "converged",   "frozen",    "address_taken",
+      "dumped",         "ready",        "recorded",    "running",   "refused",
+      "peer_rebooted",  "killed",       "rolled_back", "failed",    "failed_transient",
+      "peer_lost",      "timer",        "cancel",      "restarted", "restarted_given_away",
+      "abandoned_keep", "abandoned_end"};
   return name_in(names, kind);
 }
 

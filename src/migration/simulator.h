@@ -13,14 +13,15 @@
 
 namespace godwit::migration::simulation {
 
-// What the machines rely on and only an executor of effects can keep (src/agent). Each can be switched off, to show
-// that the promises fall without it. What they do not rely on: that the result of an effect is dropped when another one
-// was ordered meanwhile. Half of the schedules deliver it.
+// What the machines rely on and only an executor of effects (src/agent), or the operator, can keep. Each can be
+// switched off, to show that the promises fall without it. What they do not rely on: that the result of an effect is
+// dropped when another one was ordered meanwhile. Half of the schedules deliver it.
 struct ExecutorContract {
   bool failed_record_is_none = true;  // `failed` of record_*: nothing was written
   bool takes_back_record = true;      // roll_back's first step: a crash from here on is `restarted`
   bool failed_resume_is_held = true;  // `failed` of resume: nothing was thawed
   bool settles_parked = true;         // resume releases what is parked; discard drops it
+  bool operator_is_sure = true;       // only a destination whose node is dead, and stays it, is given up
   bool discards_silently = true;      // discard closes the gate first, which a resume may have opened before it crashed
 };
 

@@ -185,6 +185,7 @@ std::string_view fault_name(Fault fault) {
                                                                    "destination agent crash",
                                                                    "destination supervisor crash",
                                                                    "destination reboot",
+                                                                   "destination death",
                                                                    "connection loss",
                                                                    "partition",
                                                                    "cancel",

@@ -13,7 +13,7 @@
 namespace godwit::migration::simulation {
 
 constexpr size_t source_phases = static_cast<size_t>(SourcePhase::done) + 1;
-constexpr size_t source_events = static_cast<size_t>(SourceEventKind::restarted_given_away) + 1;
+constexpr size_t source_events = static_cast<size_t>(SourceEventKind::abandoned_end) + 1;
 constexpr size_t source_effects = static_cast<size_t>(SourceEffectKind::finish_lost) + 1;
 constexpr size_t destination_phases = static_cast<size_t>(DestinationPhase::done_refused) + 1;
 constexpr size_t destination_events = static_cast<size_t>(DestinationEventKind::restarted_running) + 1;
@@ -28,6 +28,7 @@ enum class Fault : uint8_t {
   destination_agent_crash,
   destination_supervisor_crash,  // the worker lives on, but no new connection reaches it
   destination_reboot,
+  destination_death,  // of its node, for good; the operator gives it up some time later
   connection_loss,
   partition,
   cancel,

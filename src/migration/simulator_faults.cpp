@@ -85,6 +85,8 @@ void Schedule::strike(Fault fault) {
     case Fault::source_reboot:
     case Fault::destination_reboot:
       return strike_reboot(fault == Fault::source_reboot ? Side::source : Side::destination, fault);
+    case Fault::destination_death:
+      return strike_destination_death();
     case Fault::connection_loss:
       if (!worker(Side::source).has_connection && !worker(Side::destination).has_connection) return;
       note("*** the connection breaks");
@@ -138,6 +140,34 @@ void Schedule::strike_reboot(Side side, Fault fault) {
     world_.reboot_destination();
   }
   push({.kind = ItemKind::node_back, .side = side}, down);
+}
+
+// The operator does not know what we know: it takes a while until it is sure. Where it need not be sure, it takes a
+// destination for dead that can only not be reached.
+void Schedule::strike_destination_death() {
+  if (world_.destination_dead()) return;
+  const Time doubt = random_.between(ms, 600 * ms);
+  happened(Fault::destination_death, now_ + doubt);
+  if (options_.contract.operator_is_sure) {
+    note("*** D's node dies, for good");
+    node_up_[1] = false;
+    supervisor_up_[1] = false;
+    break_connection(keepalive);
+    worker(Side::destination).alive = false;
+    worker(Side::destination).has_connection = false;
+    world_.destination_dies();
+  } else {
+    strike_partition();
+  }
+  const auto wish = random_.one_in(2) ? SourceEventKind::abandoned_keep : SourceEventKind::abandoned_end;
+  push({.kind = ItemKind::operator_gives_up, .code = static_cast<uint8_t>(wish)}, doubt);
+}
+
+void Schedule::give_up_destination(const Item& item) {
+  if (!world_.source.session || world_.source.verdict != Verdict::none) return;
+  note("*** the operator says that the destination is dead");
+  post_event(Side::source, item.code);
+  push(item, 100 * ms);
 }
 
 void Schedule::strike_partition() {

@@ -157,6 +157,23 @@ SourceStep leaves_the_frozen_copy(const SourceState& state, const SourceEvent& e
   return go_to(state, S::done, {{.kind = SourceDo::stop_timer}, {.kind = SourceDo::finish_moved}});
 }
 
+SourceStep thaws_what_the_operator_ends(const SourceState& state, const SourceEvent& event) {
+  if (event.kind == SourceSaw::abandoned_end) return step(state, {.kind = SourceSaw::abandoned_keep});
+  return step(state, event);
+}
+
+SourceStep ends_what_the_operator_keeps(const SourceState& state, const SourceEvent& event) {
+  if (event.kind == SourceSaw::abandoned_keep) return step(state, {.kind = SourceSaw::abandoned_end});
+  return step(state, event);
+}
+
+SourceStep does_not_hear_the_operator(const SourceState& state, const SourceEvent& event) {
+  if (event.kind == SourceSaw::abandoned_keep || event.kind == SourceSaw::abandoned_end) {
+    return {.state = state, .effects = {}};
+  }
+  return step(state, event);
+}
+
 // The destination.
 
 DestinationStep resumes_without_go(const DestinationState& state, const DestinationEvent& event) {
@@ -271,6 +288,10 @@ std::vector<Mutation> mutations() {
        schedules_for_rare},
       {"SourceGivesUpRollingBack", "copy was left frozen|no copy runs", {.source = gives_up_rolling_back}},
       {"SourceLeavesTheFrozenCopy", "copy was left frozen", {.source = leaves_the_frozen_copy}},
+      {"SourceThawsWhatTheOperatorEnds", "told it to end", {.source = thaws_what_the_operator_ends}},
+      {"SourceEndsWhatTheOperatorKeeps", "told it to keep", {.source = ends_what_the_operator_keeps}},
+      {"SourceDoesNotHearTheOperator", "did not end", {.source = does_not_hear_the_operator}},
+      {"OperatorGivesUpALivingDestination", "two copies", {.contract = {.operator_is_sure = false}}},
       {"DestinationResumesWithoutGo", "had not been given away", {.destination = resumes_without_go}},
       {"DestinationResumesWithoutARecord", "before it had recorded GO", {.destination = resumes_without_a_record}},
       {"DestinationRefusesWhileUndecided", "said REFUSED while", {.destination = refuses_while_undecided}},

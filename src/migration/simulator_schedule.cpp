@@ -85,6 +85,8 @@ void Schedule::happen(const Item& item) {
     case ItemKind::supervisor_back:
     case ItemKind::node_back:
       return come_back(item);
+    case ItemKind::operator_gives_up:
+      return give_up_destination(item);
   }
 }
 
@@ -135,6 +137,10 @@ void Schedule::step_source(const Item& item) {
   const SourceEvent event{.kind = static_cast<SourceEventKind>(item.code), .epoch = item.epoch};
   const SourcePhase before = source_state_.phase;
   if (event.kind == SourceEventKind::peer_rebooted && before == SourcePhase::given_away) world_.heard_reboot();
+  if (before == SourcePhase::given_away) {
+    if (event.kind == SourceEventKind::abandoned_keep) world_.abandoned(Decision::keep);
+    if (event.kind == SourceEventKind::abandoned_end) world_.abandoned(Decision::end);
+  }
   SourceStep next = options_.source(source_state_, event);
   ++coverage_.steps;
   ++coverage_.source_steps.at(static_cast<size_t>(before)).at(item.code);
@@ -244,6 +250,7 @@ void Schedule::exit_worker(const Item& item) {
 
 void Schedule::come_back(const Item& item) {
   const auto side = static_cast<size_t>(item.side);
+  if (item.side == Side::destination && world_.destination_dead()) return;
   if (item.kind == ItemKind::node_back) {
     note("{}'s node is back", name(item.side));
     node_up_.at(side) = true;

@@ -40,6 +40,7 @@ enum class ItemKind : uint8_t {
   worker_start,  // to recover a session
   supervisor_back,
   node_back,
+  operator_gives_up,  // says to the source that the destination is dead, until it is heard
 };
 
 // What is going to happen. `number` says whether it still means something when its time has come.
@@ -158,6 +159,8 @@ class Schedule {
   void strike(Fault fault);
   void strike_agent(Side side, Fault fault);
   void strike_reboot(Side side, Fault fault);
+  void strike_destination_death();
+  void give_up_destination(const Item& item);
   void strike_partition();
   void happened(Fault fault, Time until);
 

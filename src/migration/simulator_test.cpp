@@ -71,6 +71,10 @@ TEST_P(Simulator, KeepsEveryPromise) {
   EXPECT_THAT(unseen_effects(coverage, unreachable_effects()), IsEmpty());
   EXPECT_THAT(unseen_faults(coverage), IsEmpty());
   EXPECT_THAT(uncrashed_effects(coverage), IsEmpty());
+  const auto& heard = coverage.source_steps.at(static_cast<size_t>(SourcePhase::given_away));
+  for (const SourceEventKind word : {SourceEventKind::abandoned_keep, SourceEventKind::abandoned_end}) {
+    EXPECT_GT(heard.at(static_cast<size_t>(word)), 100) << event_name(word);
+  }
   EXPECT_GT(coverage.queries_answered_from_record, 0);
   EXPECT_GT(coverage.crashes_between_effects, 0);
   EXPECT_GT(coverage.stale_results, 0);

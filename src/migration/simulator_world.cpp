@@ -34,13 +34,17 @@ void World::record_given_away(uint32_t epoch) {
   source.recorded_epoch = epoch;
   gave_away_ = true;
   // A node died, and the source could not know it yet.
-  if (destination_rebooted_) may_be_lost_ = true;
+  if (destination_rebooted_ || destination_dead_) may_be_lost_ = true;
 }
 
 void World::thaw_source() {
   if (source.copy != Copy::held) return;
-  if (gave_away_ && !said_refused_) violate("the source thawed what it had given away, and nobody had refused it");
-  if (heard_reboot_) violate("the source thawed after it had heard that the destination was rebooted");
+  if (decision_ == Decision::end) violate("the source thawed what the operator had told it to end");
+  const bool kept = decision_ == Decision::keep;  // whatever else was heard: the operator knows what that costs
+  if (gave_away_ && !said_refused_ && !kept) {
+    violate("the source thawed what it had given away, and nobody had refused it");
+  }
+  if (heard_reboot_ && !kept) violate("the source thawed after it had heard that the destination was rebooted");
   source.copy = Copy::running;
   dumped_epoch_ = 0;
 }
@@ -59,7 +63,9 @@ void World::kill_source() {
   if (source.copy == Copy::dead) return;
   if (source.copy == Copy::running) violate("the source killed a copy that was running");
   if (source.outgoing_open) violate("the source killed its copy with open gates: clients see resets");
-  if (!ever_ran_there_ && !destination_rebooted_) violate("the source killed its copy, which nobody else had run");
+  if (decision_ == Decision::keep) violate("the source killed what the operator had told it to keep");
+  if (!ever_ran_there_ && !destination_rebooted_ && decision_ != Decision::end)
+    violate("the source killed its copy, which nobody else had run");
   source.copy = Copy::dead;
   source.outgoing_open = false;
 }
@@ -174,6 +180,13 @@ void World::reboot_destination() {
   withdraw_address();
 }
 
+void World::destination_dies() {
+  if (gave_away_) may_be_lost_ = true;
+  destination_dead_ = true;
+  destination = DestinationNode{.boot_id = destination.boot_id + 1};
+  withdraw_address();
+}
+
 bool World::kill_container() {
   const bool there = destination.copy == Copy::running;
   // A frozen one can be killed, too.
@@ -234,8 +247,11 @@ void World::check_end_verdicts() {
   if (source.session) {
     if (source.verdict == Verdict::none) violate("the source's session was left unfinished");
     if (source.verdict == Verdict::moved && !ever_ran_there_) violate("the source says moved, it never ran there");
-    if (source.verdict == Verdict::stayed && ever_ran_there_) violate("the source says stayed, but it was moved");
-    if (source.verdict == Verdict::lost && !destination_rebooted_) violate("the source says lost without a reboot");
+    if (source.verdict == Verdict::stayed && ever_ran_there_ && decision_ != Decision::keep)
+      violate("the source says stayed, but it was moved");
+    if (source.verdict == Verdict::lost && !destination_rebooted_ && decision_ != Decision::end) {
+      violate("the source says lost, though no node had died");
+    }
   }
   if (destination.session) {
     if (destination.verdict == Verdict::none) violate("the destination's session was left unfinished");

@@ -13,6 +13,7 @@ enum class Copy : uint8_t { absent, held, running, dead };  // held: by its cgro
 enum class SourceRecord : uint8_t { none, given_away };
 enum class DestinationRecord : uint8_t { none, go, refusal };
 enum class Verdict : uint8_t { none, moved, stayed, lost, running, refused };  // none: the session is unfinished
+enum class Decision : uint8_t { none, keep, end };  // the operator's, about the copy of a destination that is dead
 enum class AddressOwner : uint8_t { nobody, source, destination };
 
 std::string_view copy_name(Copy copy);
@@ -87,6 +88,8 @@ class World {
   void packet_from_client();
   void reboot_source();
   void reboot_destination();
+  void destination_dies();  // for good
+  void abandoned(Decision decision) { decision_ = decision; }
   bool kill_container();  // the operator's container ends, by itself or killed; false: there was none
   // The destination's worker died, and with it the packets that were parked and the pages that were not placed yet.
   void lose_destination_worker();
@@ -102,6 +105,7 @@ class World {
   void said_running();
   void heard_reboot() { heard_reboot_ = true; }
 
+  [[nodiscard]] bool destination_dead() const { return destination_dead_; }
   [[nodiscard]] uint32_t prepared_boot() const { return prepared_boot_; }
   [[nodiscard]] const std::string& violation() const { return violation_; }
   void violate(std::string_view what);
@@ -125,6 +129,8 @@ class World {
   bool said_refused_ = false;
   bool heard_reboot_ = false;
   bool destination_rebooted_ = false;  // after it was prepared
+  bool destination_dead_ = false;
+  Decision decision_ = Decision::none;  // as far as the source has obeyed it
   bool source_rebooted_ = false;
   bool may_be_lost_ = false;  // a node or the container itself died in a way that no protocol can repair
   std::string violation_;

@@ -110,6 +110,19 @@ SourceStep after_go(const SourceState& state, const SourceEvent& event) {
       next.state.reason = "the destination node was restarted after the hand-over, and the container ended with it";
       return next;
     }
+    case Kind::abandoned_keep: {
+      SourceStep next = go_to(state, Phase::rolling_back, {plain(Do::roll_back), timer(SourceTimer::retry)});
+      next.state.reason =
+          "the operator said that the destination is dead; the container goes on as it was when it was frozen, and "
+          "what it did at the destination is lost";
+      return next;
+    }
+    case Kind::abandoned_end: {
+      SourceStep next = go_to(state, Phase::killing, {plain(Do::kill_copy), timer(SourceTimer::retry)});
+      next.state.peer_died = true;
+      next.state.reason = "the operator said that the destination is dead, and ended the copy that was frozen here";
+      return next;
+    }
     case Kind::peer_lost:
     case Kind::timer:
       return go_to(state, Phase::given_away, {plain(Do::query), timer(SourceTimer::ask)});

@@ -50,6 +50,10 @@ enum class SourceEventKind : uint8_t {
   cancel,            // the operator's wish
   restarted,         // first event after a crash: the record says that it was not given away
   restarted_given_away,
+  // The operator's word that the destination's node is dead and will not come back, with what shall become of the
+  // frozen copy. Nothing here can check it, so only a person may say it.
+  abandoned_keep,  // it goes on here, as it was at the freeze
+  abandoned_end,
 };
 std::string_view event_name(SourceEventKind kind);
 
@@ -97,7 +101,7 @@ struct SourceState {
   SourcePhase phase = SourcePhase::idle;
   uint32_t epoch = 0;       // attempts to freeze so far
   bool was_frozen = false;  // at least once
-  bool peer_died = false;   // after the hand-over
+  bool peer_died = false;   // after the hand-over, and the container with it
   std::string reason;       // why it failed; empty so far
 };
 

@@ -154,6 +154,7 @@ TEST(SourceMachine, NeverThawsByItselfAfterGo) {
   explore([](const Situation& here, const SourceEvent& event, const SourceStep& next, const Situation&) {
     EXPECT_FALSE(here.state.phase == Phase::killing && has(next, Do::roll_back)) << where(here.state, event);
     if (here.state.phase != Phase::given_away || event.kind == Kind::refused) return;
+    if (event.kind == Kind::abandoned_keep) return;  // not by itself
     EXPECT_FALSE(has(next, Do::roll_back) || has(next, Do::resume_copy)) << where(here.state, event);
     EXPECT_TRUE(next.state.phase == Phase::given_away || next.state.phase == Phase::killing);
   });
@@ -169,10 +170,31 @@ TEST(SourceMachine, GivesTheContainerBackWhenItIsRefusedAfterGo) {
               ElementsAre("stop_timer", "finish_stayed"));
 }
 
+// Before GO there is nothing to abandon, and once its end is known nothing to decide.
+TEST(SourceMachine, ObeysTheOperatorAboutADeadDestinationOnlyBetweenGoAndItsAnswer) {
+  for (size_t phase = 0; phase < simulation::source_phases; ++phase) {
+    for (const Kind word : {Kind::abandoned_keep, Kind::abandoned_end}) {
+      const SourceState state{.phase = static_cast<Phase>(phase), .epoch = 1, .reason = ""};
+      if (state.phase != Phase::given_away) expect_unchanged(state, {.kind = word, .reason = ""});
+    }
+  }
+  const SourceState waiting{.phase = Phase::given_away, .epoch = 1, .was_frozen = true, .reason = ""};
+  const SourceStep kept = step(waiting, {.kind = Kind::abandoned_keep, .reason = ""});
+  EXPECT_THAT(effects_of(kept), ElementsAre("roll_back", "start_timer retry"));
+  EXPECT_NE(kept.state.reason, "");
+  EXPECT_THAT(effects_of(step(kept.state, {.kind = Kind::rolled_back, .reason = ""})), Contains("finish_stayed"));
+  const SourceStep ended = step(waiting, {.kind = Kind::abandoned_end, .reason = ""});
+  EXPECT_THAT(effects_of(ended), ElementsAre("kill_copy", "start_timer retry"));
+  EXPECT_NE(ended.state.reason, "");
+  EXPECT_THAT(effects_of(step(ended.state, {.kind = Kind::killed, .reason = ""})), Contains("finish_lost"));
+}
+
 TEST(SourceMachine, KillsItsCopyOnlyWhenTheOtherRunsOrDiedWithItsNode) {
   for (const Kind kind : all_kinds()) {
     const SourceStep next = step({.phase = Phase::given_away, .epoch = 1, .reason = ""}, {.kind = kind, .reason = ""});
-    EXPECT_EQ(has(next, Do::kill_copy), kind == Kind::running || kind == Kind::peer_rebooted) << event_name(kind);
+    EXPECT_EQ(has(next, Do::kill_copy),
+              kind == Kind::running || kind == Kind::peer_rebooted || kind == Kind::abandoned_end)
+        << event_name(kind);
   }
 }
 

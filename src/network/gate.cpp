@@ -18,4 +18,10 @@ Result<Gate> Gate::open(const std::string& container_netns_path, const std::stri
   return Gate(std::move(inside), link.index, std::move(outside), peer.index, peer.name);
 }
 
+Result<LoopbackGate> LoopbackGate::open(const std::string& netns_path) {
+  GODWIT_ASSIGN(RouteSocket socket, RouteSocket::open(netns_path));
+  GODWIT_ASSIGN(const LinkInfo link, socket.link("lo"));
+  return LoopbackGate(std::move(socket), link.index);
+}
+
 }  // namespace godwit::network

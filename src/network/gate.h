@@ -40,4 +40,17 @@ class Gate {
   std::string host_interface_;
 };
 
+// The same for what a namespace's own programs send each other, by whatever of its addresses. One thread at a time.
+class LoopbackGate {
+ public:
+  static Result<LoopbackGate> open(const std::string& netns_path);
+  Result<> close() { return socket_.block(index_); }
+  Result<> open_again() { return socket_.unblock(index_); }
+
+ private:
+  LoopbackGate(RouteSocket socket, int index) : socket_(std::move(socket)), index_(index) {}
+  RouteSocket socket_;
+  int index_;
+};
+
 }  // namespace godwit::network

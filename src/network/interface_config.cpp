@@ -38,15 +38,18 @@ Result<> read_addresses(const json& link, InterfaceConfig& config) {
 Result<> read_routes(const std::string& netns_path, const char* family, InterfaceConfig& config) {
   GODWIT_ASSIGN(const json routes, ip_json(netns_path, {family, "route", "show", "dev", config.name}));
   for (const json& route : routes) {
-    if (route.value("protocol", "") == "kernel") continue;  // comes with the address
     std::string words = route.value("dst", "default");
+    if (route.value("protocol", "") == "kernel") {  // comes with the address, or with the interface
+      if (!words.starts_with("fe80:")) config.prefix_routes = true;
+      continue;
+    }
     if (route.contains("gateway")) words += " via " + route.value("gateway", "");
     if (route.contains("prefsrc")) words += " src " + route.value("prefsrc", "");
     if (route.contains("scope")) words += " scope " + route.value("scope", "");
     if (route.contains("metric")) words += fmt::format(" metric {}", route.value("metric", 0));
     const json flags = route.value("flags", json::array());
     if (std::find(flags.begin(), flags.end(), "onlink") != flags.end()) words += " onlink";
-    config.routes.push_back(words);
+    config.routes.insert(words.contains(" via ") ? config.routes.end() : config.routes.begin(), words);
   }
   return {};
 }
@@ -94,6 +97,7 @@ Result<InterfaceConfig> read_interface(const std::string& netns_path) {
     }
   }
   if (config.name.empty()) return fail("the container has no network interface that is up");
+  config.prefix_routes = false;
   GODWIT_TRY(read_routes(netns_path, "-4", config));
   GODWIT_TRY(read_routes(netns_path, "-6", config));
   return config;
@@ -101,7 +105,8 @@ Result<InterfaceConfig> read_interface(const std::string& netns_path) {
 
 json to_json(const InterfaceConfig& config) {
   return {{"name", config.name},           {"mac", config.mac},       {"mtu", config.mtu},
-          {"addresses", config.addresses}, {"routes", config.routes}, {"bridge", config.bridge}};
+          {"addresses", config.addresses}, {"routes", config.routes}, {"prefix_routes", config.prefix_routes},
+          {"bridge", config.bridge}};
 }
 
 Result<InterfaceConfig> interface_from_json(const json& source) {
@@ -112,6 +117,7 @@ Result<InterfaceConfig> interface_from_json(const json& source) {
     config.mtu = source.at("mtu").get<int>();
     config.addresses = source.at("addresses").get<std::vector<std::string>>();
     config.routes = source.at("routes").get<std::vector<std::string>>();
+    config.prefix_routes = source.value("prefix_routes", true);
     config.bridge = source.at("bridge").get<std::string>();
   } catch (const json::exception& error) {
     return fail("network configuration: {}", error.what());

@@ -16,8 +16,10 @@ struct InterfaceConfig {
   std::string mac;   // "02:00:0a:58:01:05"
   int mtu = 1500;
   std::vector<std::string> addresses;  // "10.88.1.5/16", global scope
-  std::vector<std::string> routes;     // words for `ip route add`, e.g. "default via 10.88.0.1"
-  std::string bridge;                  // the bridge that the host's end is a port of; empty if none
+  // Words for `ip route add`, e.g. "default via 10.88.0.1"; those that others need to be valid come first.
+  std::vector<std::string> routes;
+  bool prefix_routes = true;  // an address brings the route to its prefix, as the kernel does unless it is told not to
+  std::string bridge;         // the bridge that the host's end is a port of; empty if none
 
   bool operator==(const InterfaceConfig&) const = default;
 };

@@ -1,5 +1,6 @@
 #include "network/route_socket.h"
 
+#include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
@@ -64,6 +65,37 @@ nlmsghdr* start_qdisc(char* buffer, int type, int flags, int index) {
   traffic->tcm_family = AF_UNSPEC;
   traffic->tcm_ifindex = index;
   traffic->tcm_parent = TC_H_ROOT;
+  return header;
+}
+
+// Address bytes in network order: 4 or 16 of them.
+Result<std::vector<uint8_t>> address_bytes(const std::string& text) {
+  for (const int family : {AF_INET, AF_INET6}) {
+    std::vector<uint8_t> bytes(family == AF_INET ? 4 : 16);
+    if (::inet_pton(family, text.c_str(), bytes.data()) == 1) return bytes;
+  }
+  return fail("'{}' is not an IP address", text);
+}
+
+Result<nlmsghdr*> start_route(char* buffer, int type, int flags, const HostRoute& route) {
+  GODWIT_ASSIGN(const std::vector<uint8_t> address, address_bytes(route.address));
+  nlmsghdr* header = mnl_nlmsg_put_header(buffer);
+  header->nlmsg_type = static_cast<uint16_t>(type);
+  header->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
+  auto* message = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
+  message->rtm_family = address.size() == 4 ? AF_INET : AF_INET6;
+  message->rtm_dst_len = static_cast<unsigned char>(address.size() * 8);
+  message->rtm_table = RT_TABLE_MAIN;
+  message->rtm_type = RTN_UNICAST;
+  message->rtm_protocol = route.via.empty() ? RTPROT_BOOT : moved_route_protocol;
+  message->rtm_scope = route.via.empty() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  if (type == RTM_DELROUTE) message->rtm_scope = RT_SCOPE_NOWHERE;
+  mnl_attr_put(header, RTA_DST, address.size(), address.data());
+  if (route.interface != 0) mnl_attr_put_u32(header, RTA_OIF, static_cast<uint32_t>(route.interface));
+  if (route.via.empty() || type == RTM_DELROUTE) return header;
+  GODWIT_ASSIGN(const std::vector<uint8_t> via, address_bytes(route.via));
+  if (via.size() != address.size()) return fail("{} cannot be reached via {}", route.address, route.via);
+  mnl_attr_put(header, RTA_GATEWAY, via.size(), via.data());
   return header;
 }
 
@@ -140,6 +172,23 @@ Result<> RouteSocket::unblock(int index) {
   // ENOENT, EINVAL: the interface has no discipline of its own, that is, it is not blocked.
   if (done || done.error().code == ENOENT || done.error().code == EINVAL) return {};
   return std::unexpected(std::move(done.error()).context(fmt::format("let packets pass interface number {}", index)));
+}
+
+Result<> RouteSocket::replace_route(const HostRoute& route) {
+  std::vector<char> buffer(message_bytes_max);
+  GODWIT_ASSIGN(nlmsghdr * header, start_route(buffer.data(), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route));
+  if (auto done = request(header, nullptr); !done) {
+    return std::unexpected(std::move(done.error()).context("route to " + route.address));
+  }
+  return {};
+}
+
+Result<> RouteSocket::remove_route(const HostRoute& route) {
+  std::vector<char> buffer(message_bytes_max);
+  GODWIT_ASSIGN(nlmsghdr * header, start_route(buffer.data(), RTM_DELROUTE, 0, route));
+  auto done = request(header, nullptr);
+  if (done || done.error().code == ESRCH) return {};
+  return std::unexpected(std::move(done.error()).context("remove the route to " + route.address));
 }
 
 }  // namespace godwit::network

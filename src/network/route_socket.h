@@ -18,6 +18,17 @@ struct LinkInfo {
   std::array<uint8_t, 6> mac{};
 };
 
+// What routes that are there for a moved address are marked with, so that they are known again (rtm_protocol; numbers
+// from 64 on are for whoever takes them).
+constexpr uint8_t moved_route_protocol = 71;
+
+// The way to one address.
+struct HostRoute {
+  std::string address;  // without prefix length
+  std::string via;      // the next machine, of the same family; empty: what is at the other end of `interface`
+  int interface = 0;    // index; 0: the one that leads to `via`
+};
+
 // One rtnetlink socket in one network namespace; used by one thread at a time. Every call waits for the kernel's
 // answer, which it gives within the system call.
 class RouteSocket {
@@ -30,6 +41,10 @@ class RouteSocket {
   Result<> block(int index);
   // Back to the default discipline; success if it was not blocked.
   Result<> unblock(int index);
+  // In place of any other route to that very address. One to a machine gets moved_route_protocol.
+  Result<> replace_route(const HostRoute& route);
+  // The one of these that there is; success if there is none.
+  Result<> remove_route(const HostRoute& route);
 
  private:
   explicit RouteSocket(UniqueFd fd) : fd_(std::move(fd)) {}

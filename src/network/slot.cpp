@@ -1,9 +1,9 @@
 #include "network/slot.h"
 
 #include <xxhash.h>
-#include <sstream>
 
 #include "network/gate.h"
+#include "network/readdress.h"
 #include "os/file.h"
 #include "os/subprocess.h"
 
@@ -21,46 +21,34 @@ Result<> ip(std::vector<std::string> words) {
   return {};
 }
 
+// Not the container's bare name: that may be the name of a namespace that somebody else made, for a container that
+// lives here or for anything else.
+std::string slot_netns_name(const std::string& name) {
+  return "godwit-" + name;
+}
+
 // Interface names are at most 15 bytes, container names are not.
 std::string host_interface_name(const std::string& name) {
   return fmt::format("gw{:012x}", XXH3_64bits(name.data(), name.size()) & 0xffffffffffff);
 }
 
-std::vector<std::string> split_words(const std::string& text) {
-  std::istringstream stream(text);
-  std::vector<std::string> words;
-  for (std::string word; stream >> word;) words.push_back(word);
-  return words;
-}
-
 Result<> fill_slot(const std::string& name, const InterfaceConfig& config) {
   const std::string host_interface = host_interface_name(name);
+  const std::string netns = slot_netns_name(name);
   const std::string mtu = std::to_string(config.mtu);
   GODWIT_TRY(ip({"link", "add", host_interface, "mtu", mtu, "type", "veth", "peer", "name", config.name, "mtu", mtu,
-                 "address", config.mac, "netns", name}));
+                 "address", config.mac, "netns", netns}));
   GODWIT_ASSIGN(Gate gate, Gate::open(slot_netns_path(name), config.name));
   GODWIT_TRY(gate.close_outgoing());
-  GODWIT_TRY(ip({"-n", name, "link", "set", "lo", "up"}));
-  for (const std::string& address : config.addresses) {
-    std::vector<std::string> words{"-n", name, "addr", "add", address, "dev", config.name};
-    if (address.find(':') != std::string::npos) words.emplace_back("nodad");
-    GODWIT_TRY(ip(words));
-  }
-  GODWIT_TRY(ip({"-n", name, "link", "set", config.name, "up"}));
+  GODWIT_TRY(ip({"-n", netns, "link", "set", "lo", "up"}));
   GODWIT_TRY(ip({"link", "set", host_interface, "master", config.bridge, "up"}));
-  for (const std::string& route : config.routes) {
-    std::vector<std::string> words{"-n", name, route.find(':') == std::string::npos ? "-4" : "-6", "route", "replace"};
-    for (std::string& word : split_words(route)) words.push_back(std::move(word));
-    words.insert(words.end(), {"dev", config.name});
-    GODWIT_TRY(ip(words));
-  }
-  return {};
+  return configure_interface(slot_netns_path(name), config);
 }
 
 }  // namespace
 
 std::string slot_netns_path(const std::string& name) {
-  return "/run/netns/" + name;
+  return "/run/netns/" + slot_netns_name(name);
 }
 
 Result<> make_slot(const std::string& name, const InterfaceConfig& config) {
@@ -72,7 +60,7 @@ Result<> make_slot(const std::string& name, const InterfaceConfig& config) {
     return fail("this node has no bridge '{}', which the container's network is on", config.bridge);
   }
   GODWIT_TRY(remove_slot(name));
-  GODWIT_TRY(ip({"netns", "add", name}));
+  GODWIT_TRY(ip({"netns", "add", slot_netns_name(name)}));
   auto done = fill_slot(name, config);
   if (!done) {
     if (auto removed = remove_slot(name); !removed) done.error().message += "; and then: " + removed.error().message;
@@ -85,7 +73,7 @@ Result<> remove_slot(const std::string& name) {
   const std::string host_interface = host_interface_name(name);
   // The pair dies with its host's end at once; with the namespace only when the kernel gets round to it.
   if (os::exists("/sys/class/net/" + host_interface)) GODWIT_TRY(ip({"link", "del", host_interface}));
-  if (os::exists(slot_netns_path(name))) GODWIT_TRY(ip({"netns", "del", name}));
+  if (os::exists(slot_netns_path(name))) GODWIT_TRY(ip({"netns", "del", slot_netns_name(name)}));
   return {};
 }
 

@@ -47,6 +47,22 @@ Result<UniqueFd> connect_seqpacket(const std::string& path) {
   return fd;
 }
 
+Result<UniqueFd> connect_stream(const std::string& path) {
+  GODWIT_ASSIGN(const sockaddr_un address, unix_address(path));
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("unix socket");
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return fail_errno("connect to {}", path);
+  }
+  return fd;
+}
+
+Result<SocketPair> seqpacket_pair() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socket pair");
+  return SocketPair{.ours = UniqueFd(ends[0]), .theirs = UniqueFd(ends[1])};
+}
+
 Result<> send_message(int socket, std::string_view text, int fd) {
   if (text.empty() || text.size() > passed_text_bytes_max)
     return fail("message of {} bytes cannot be sent", text.size());

@@ -21,6 +21,14 @@ constexpr size_t passed_text_bytes_max = 4096;
 // Listens at `path` (replacing a dead socket there), mode 0600.
 Result<UniqueFd> listen_seqpacket(const std::string& path);
 Result<UniqueFd> connect_seqpacket(const std::string& path);
+// The same for a SOCK_STREAM socket, without a limit on the connecting.
+Result<UniqueFd> connect_stream(const std::string& path);
+// Two connected SOCK_SEQPACKET sockets.
+struct SocketPair {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+Result<SocketPair> seqpacket_pair();
 // `fd` -1: text only.
 Result<> send_message(int socket, std::string_view text, int fd = -1);
 // Error when the deadline passes; the other end's closing is an error of code EPIPE.

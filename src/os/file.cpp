@@ -1,6 +1,7 @@
 #include "os/file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,6 +113,42 @@ Result<std::string> read_link(const std::string& path) {
   if (length < 0) return fail_errno("readlink {}", path);
   target.resize(static_cast<size_t>(length));
   return target;
+}
+
+std::string resolve_in_root(const std::string& root, const std::string& path) {
+  constexpr int links_max = 40;
+  std::string done;
+  std::string rest = path;
+  int links = 0;
+  while (!rest.empty()) {
+    const size_t start = rest.find_first_not_of('/');
+    if (start == std::string::npos) break;
+    const size_t end = std::min(rest.find('/', start), rest.size());
+    const std::string name = rest.substr(start, end - start);
+    rest.erase(0, end);
+    if (name == ".") continue;
+    if (name == "..") {
+      done.erase(std::min(done.rfind('/'), done.size()));
+      continue;
+    }
+    const auto target = read_link(root + done + "/" + name);
+    if (!target || links == links_max) {
+      done += "/" + name;
+      continue;
+    }
+    ++links;
+    if (target->starts_with('/')) done.clear();
+    rest = *target + rest;
+  }
+  return done.empty() ? "/" : done;
+}
+
+Result<UniqueFd> file_in_memory(std::string_view contents) {
+  UniqueFd file(::memfd_create("contents", MFD_CLOEXEC));
+  if (!file) return fail_errno("memfd_create");
+  GODWIT_TRY(write_all(file.get(), contents.data(), contents.size()));
+  if (::lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno("lseek");
+  return file;
 }
 
 bool exists(const std::string& path) {

@@ -24,7 +24,12 @@ Result<> make_directories(const std::string& path, unsigned mode = 0700);
 Result<> remove_tree(const std::string& path);
 Result<std::vector<std::string>> list_directory(const std::string& path);
 Result<std::string> read_link(const std::string& path);
+// A file without a name that holds `contents`, to be read from its beginning: for a program's standard input.
+Result<UniqueFd> file_in_memory(std::string_view contents);
 bool exists(const std::string& path);
+// `path` as a process with root directory `root` sees it, without symbolic links: "/var/run/x" -> "/run/x". What does
+// not exist is left as it is. At most 40 links are followed, as the kernel does.
+std::string resolve_in_root(const std::string& root, const std::string& path);
 
 // Exactly `size` bytes or an error; both go on after EINTR and short transfers.
 Result<> write_all(int fd, const void* data, size_t size);

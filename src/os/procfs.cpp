@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <memory>
 #include <string_view>
@@ -232,6 +234,15 @@ Result<std::vector<Descriptor>> read_descriptors(pid_t pid) {
     descriptors.push_back(std::move(descriptor));
   }
   return descriptors;
+}
+
+Result<bool> waits_for_vfork(pid_t tid) {
+  // Nowhere else in these calls does a thread wait.
+  constexpr std::array calls = {SYS_clone, SYS_clone3, SYS_vfork};
+  GODWIT_ASSIGN(const std::string text, or_gone(tid, read_file(fmt::format("/proc/{}/syscall", tid))));
+  long number = -1;
+  std::from_chars(text.data(), text.data() + text.size(), number);  // "running" is none
+  return std::ranges::find(calls, number) != calls.end();
 }
 
 }  // namespace godwit::os

@@ -87,4 +87,8 @@ Result<std::vector<Descriptor>> read_descriptors(pid_t pid);
 // For tests and for the caller's own parsing: one line, without the newline.
 Result<Vma> parse_mapping(const std::string& line);
 
+// Whether a thread waits for what it has started by vfork() to run a program of its own or to end (vfork(2); also
+// posix_spawn() does that). Of a thread that is frozen or blocked. Source: /proc/PID/syscall.
+Result<bool> waits_for_vfork(pid_t tid);
+
 }  // namespace godwit::os

@@ -2,16 +2,42 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 namespace godwit::os {
 namespace {
+
+TEST(Procfs, SeesWhoWaitsForAVfork) {
+  std::array<int, 2> ready{};
+  ASSERT_EQ(::pipe(ready.data()), 0);
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    ::setpgid(0, 0);
+    if (::syscall(SYS_vfork) == 0) {  // TSan makes a fork of vfork()
+      [[maybe_unused]] const auto told = ::write(ready[1], "x", 1);
+      for (;;) ::pause();
+    }
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  EXPECT_EQ(waits_for_vfork(parent), true);
+  ::kill(-parent, SIGKILL);
+  ::waitpid(parent, nullptr, 0);
+  const auto ended = waits_for_vfork(parent);
+  EXPECT_TRUE(!ended && vanished(ended.error()));
+  EXPECT_EQ(waits_for_vfork(::gettid()), false);
+  for (const int end : ready) ::close(end);
+}
 
 TEST(Procfs, ParsesAMapping) {
   const auto vma = parse_mapping("7f12a000-7f12c000 r-xs 00001000 08:1f 1234                       /a path (deleted)");

@@ -14,6 +14,7 @@
 #include "os/priority.h"
 #include "os/procfs.h"
 #include "os/ptrace.h"
+#include "os/subprocess.h"
 
 namespace godwit::os {
 namespace {
@@ -28,8 +29,7 @@ struct Outcome {
 };
 
 Result<UniqueFd> take_descriptor(pid_t pid, int number) {
-  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!process) return fail_errno("open process {}", pid);
+  GODWIT_ASSIGN(const UniqueFd process, open_pidfd(pid));
   UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
   if (!fd) return fail_errno("take descriptor {} of process {}", number, pid);
   return fd;

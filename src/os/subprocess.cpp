@@ -24,7 +24,7 @@ struct Prepared {
   std::vector<char*> argv;
   std::vector<std::string> environment_text;
   std::vector<char*> environment;
-  UniqueFd network_namespace;
+  std::vector<UniqueFd> namespaces;
   UniqueFd null_device;
 };
 
@@ -59,7 +59,9 @@ std::string find_program(const std::string& name) {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::signal(SIGPIPE, SIG_DFL);
-  if (prepared.network_namespace && ::setns(prepared.network_namespace.get(), CLONE_NEWNET) != 0) give_up();
+  for (const UniqueFd& space : prepared.namespaces) {
+    if (::setns(space.get(), 0) != 0) give_up();
+  }
   if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0) give_up();
   // First to numbers that nothing uses, then to the wanted ones: a wanted number may be some other source.
   std::array<int, 16> parked{};
@@ -83,6 +85,12 @@ int exit_status(const siginfo_t& info) {
 
 }  // namespace
 
+Result<UniqueFd> open_pidfd(pid_t pid) {
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd) return fail_errno("open process {}", pid);
+  return pidfd;
+}
+
 Result<Subprocess> Subprocess::start(const Command& command) {
   GODWIT_CHECK(!command.argv.empty() && command.descriptors.size() <= 16);
   Prepared prepared;
@@ -98,9 +106,11 @@ Result<Subprocess> Subprocess::start(const Command& command) {
   }
   for (std::string& text : prepared.environment_text) prepared.environment.push_back(text.data());
   prepared.environment.push_back(nullptr);
-  if (!command.network_namespace.empty()) {
-    prepared.network_namespace = UniqueFd(::open(command.network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!prepared.network_namespace) return fail_errno("open network namespace {}", command.network_namespace);
+  std::vector<std::string> namespaces = command.namespaces;
+  if (!command.network_namespace.empty()) namespaces.push_back(command.network_namespace);
+  for (const std::string& path : namespaces) {
+    prepared.namespaces.emplace_back(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!prepared.namespaces.back()) return fail_errno("open namespace {}", path);
   }
   prepared.null_device = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!prepared.null_device) return fail_errno("open /dev/null");
@@ -127,11 +137,19 @@ Result<Subprocess> Subprocess::start(const Command& command) {
   return started;
 }
 
+Result<Subprocess> Subprocess::of_other(pid_t pid) {
+  GODWIT_ASSIGN(UniqueFd pidfd, open_pidfd(pid));
+  Subprocess other(pid, std::move(pidfd));
+  other.ours_ = false;
+  return other;
+}
+
 Subprocess& Subprocess::operator=(Subprocess&& other) noexcept {
   if (this != &other) {
     kill_and_wait();
     pid_ = std::exchange(other.pid_, -1);
     pidfd_ = std::move(other.pidfd_);
+    ours_ = other.ours_;
   }
   return *this;
 }
@@ -142,8 +160,8 @@ Subprocess::~Subprocess() {
 
 void Subprocess::kill_and_wait() {
   if (pid_ < 0) return;
-  ::kill(pid_, SIGKILL);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  while (ours_ && ::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
   pid_ = -1;
   pidfd_.reset();
@@ -159,10 +177,11 @@ Result<int> Subprocess::wait(Deadline deadline) {
     break;
   }
   siginfo_t info{};
-  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0) return fail_errno("wait for process {}", pid_);
+  if (ours_ && ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0)
+    return fail_errno("wait for process {}", pid_);
   pid_ = -1;
   pidfd_.reset();
-  return exit_status(info);
+  return ours_ ? exit_status(info) : 0;
 }
 
 Result<Output> run(const Command& command, Deadline deadline) {
@@ -208,6 +227,15 @@ Result<std::string> run_checked(const Command& command, Deadline deadline) {
     return fail("{} failed with status {}: {}", command.argv[0], output.status, output.text.substr(start));
   }
   return std::move(output.text);
+}
+
+Error become(const std::vector<std::string>& argv) {
+  std::vector<std::string> words = argv;
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  ::execvp(arguments[0], arguments.data());
+  return {fmt::format("start {}: {}", argv[0], std::strerror(errno)), errno};
 }
 
 }  // namespace godwit::os

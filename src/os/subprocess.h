@@ -19,6 +19,7 @@ struct Command {
   std::vector<std::string> environment;          // "NAME=value", added to our own
   std::string directory;                         // empty: ours
   std::string network_namespace;                 // a path to enter, e.g. /proc/42/ns/net; empty: ours
+  std::vector<std::string> namespaces;           // further ones to enter, of whatever kind
   std::vector<std::pair<int, int>> descriptors;  // {ours, number in the child}; 0, 1, 2 may be given here
   bool die_with_parent = true;                   // SIGKILL when the thread that started it ends
 };
@@ -28,12 +29,22 @@ struct Output {
   std::string text;  // standard output and error, interleaved; the last 64 KiB
 };
 
-// A started program. Destroying it while it runs kills and reaps it.
+// A descriptor of a process, readable when that has ended. Error of code ESRCH: it is gone.
+Result<UniqueFd> open_pidfd(pid_t pid);
+
+// Replaces this process by a program, which is looked for in PATH if it is no path. Returns only if it cannot be
+// started: why.
+Error become(const std::vector<std::string>& argv);
+
+// A started program. Destroying it while it runs kills it, and reaps it if it is ours.
 class Subprocess {
  public:
+  // A process that somebody else started and reaps: wait() sees its end, not its status, and calls it 0.
+  static Result<Subprocess> of_other(pid_t pid);
   // Standard input is /dev/null and standard output and error are /dev/null unless `descriptors` names them.
   static Result<Subprocess> start(const Command& command);
-  Subprocess(Subprocess&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
+  Subprocess(Subprocess&& other) noexcept
+      : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), ours_(other.ours_) {}
   Subprocess& operator=(Subprocess&& other) noexcept;
   ~Subprocess();
 
@@ -49,6 +60,7 @@ class Subprocess {
   Subprocess(pid_t pid, UniqueFd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
   pid_t pid_ = -1;
   UniqueFd pidfd_;
+  bool ours_ = true;
 };
 
 // Runs to the end. Error only if it could not be started or the deadline passed (then it is killed).

@@ -59,5 +59,35 @@ TEST(File, AtomicWriteReplacesAndRemoveTreeRemoves) {
   EXPECT_TRUE(remove_tree(top).has_value()) << "removing what is not there is success";
 }
 
+TEST(File, ResolvesLinksInsideARoot) {
+  const std::string root = testing::TempDir() + "godwit_resolve_test";
+  ASSERT_TRUE(remove_tree(root).has_value());
+  ASSERT_TRUE(make_directories(root + "/run/secrets").has_value());
+  ASSERT_TRUE(make_directories(root + "/var/lib").has_value());
+  ASSERT_EQ(::symlink("/run", (root + "/var/run").c_str()), 0);
+  ASSERT_EQ(::symlink("../../run/secrets", (root + "/var/lib/s").c_str()), 0);
+  ASSERT_EQ(::symlink("loop", (root + "/loop").c_str()), 0);
+  EXPECT_EQ(resolve_in_root(root, "/var/run/secrets/kubernetes.io"), "/run/secrets/kubernetes.io");
+  EXPECT_EQ(resolve_in_root(root, "/var/lib/s/x"), "/run/secrets/x");
+  EXPECT_EQ(resolve_in_root(root, "/var//./lib/../run"), "/run");
+  EXPECT_EQ(resolve_in_root(root, "/../../x"), "/x");
+  EXPECT_EQ(resolve_in_root(root, "/loop/x"), "/loop/x");
+  EXPECT_EQ(resolve_in_root(root, "/"), "/");
+  ASSERT_TRUE(remove_tree(root).has_value());
+}
+
+TEST(Subprocess, TheEndOfSomebodyElsesIsSeen) {
+  auto child = Subprocess::start({.argv = {"sleep", "100"}});
+  ASSERT_TRUE(child.has_value());
+  {
+    auto other = Subprocess::of_other(child->pid());
+    ASSERT_TRUE(other.has_value());
+    EXPECT_FALSE(other->wait(Deadline::after(milliseconds(20))).has_value());
+  }
+  const auto status = child->wait(Deadline::after(std::chrono::seconds(5)));
+  ASSERT_TRUE(status.has_value()) << "destroying it ends it, and leaves its status to its parent";
+  EXPECT_EQ(*status, 128 + SIGKILL);
+}
+
 }  // namespace
 }  // namespace godwit::os

@@ -31,16 +31,6 @@ Result<std::string> to_pem(const X509* certificate) {
   return std::string(data, static_cast<size_t>(size));
 }
 
-Result<std::string> to_pem(const EVP_PKEY* key) {
-  const BioPtr bio(BIO_new(BIO_s_mem()));
-  if (!bio || PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-    return fail_openssl("encode key");
-  }
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return std::string(data, static_cast<size_t>(size));
-}
-
 Result<> check_name(const std::string& name) {
   const bool good = !name.empty() && name.size() <= name_length_max && std::ranges::all_of(name, [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
@@ -137,18 +127,25 @@ Result<Issuer> parse_issuer(const CertifiedKey& ca) {
   return issuer;
 }
 
-Result<CertifiedKey> sign(X509* certificate, const X509* issuer, EVP_PKEY* issuer_key, const EVP_PKEY* key) {
+Result<std::string> sign(X509* certificate, const X509* issuer, EVP_PKEY* issuer_key) {
   if (X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) != 1 ||
       X509_sign(certificate, issuer_key, EVP_sha256()) == 0) {
     return fail_openssl("sign certificate");
   }
-  CertifiedKey pair;
-  GODWIT_ASSIGN(pair.certificate_pem, to_pem(certificate));
-  GODWIT_ASSIGN(pair.key_pem, to_pem(key));
-  return pair;
+  return to_pem(certificate);
 }
 
 }  // namespace
+
+Result<std::string> private_key_pem(const EVP_PKEY* key) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (!bio || PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+    return fail_openssl("encode key");
+  }
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, static_cast<size_t>(size));
+}
 
 Result<CertifiedKey> make_ca(const std::string& common_name, Validity validity) {
   if (common_name.empty() || common_name.size() > name_length_max) {
@@ -161,16 +158,17 @@ Result<CertifiedKey> make_ca(const std::string& common_name, Validity validity) 
                             {{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
                              {NID_key_usage, "critical,keyCertSign,cRLSign"},
                              {NID_subject_key_identifier, "hash"}}));
-  return sign(certificate.get(), certificate.get(), key.get(), key.get());
+  CertifiedKey pair;
+  GODWIT_ASSIGN(pair.certificate_pem, sign(certificate.get(), certificate.get(), key.get()));
+  GODWIT_ASSIGN(pair.key_pem, private_key_pem(key.get()));
+  return pair;
 }
 
-Result<CertifiedKey> make_node_certificate(const CertifiedKey& ca, const NodeNames& names, Validity validity) {
+Result<std::string> certify_key(const CertifiedKey& ca, EVP_PKEY* key, const NodeNames& names, Validity validity) {
   if (names.dns.empty()) return fail("a node's certificate needs at least one DNS name");
   GODWIT_TRY(check_name(names.dns.front()));
   GODWIT_ASSIGN(const Issuer issuer, parse_issuer(ca));
-  const PkeyPtr key(EVP_EC_gen("P-256"));
-  if (!key) return fail_openssl("make a P-256 key");
-  GODWIT_ASSIGN(const X509Ptr certificate, new_certificate(key.get(), names.dns.front(), validity));
+  GODWIT_ASSIGN(const X509Ptr certificate, new_certificate(key, names.dns.front(), validity));
   GODWIT_TRY(add_extensions(certificate.get(), issuer.certificate.get(),
                             {{NID_basic_constraints, "critical,CA:FALSE"},
                              {NID_key_usage, "critical,digitalSignature"},
@@ -178,7 +176,16 @@ Result<CertifiedKey> make_node_certificate(const CertifiedKey& ca, const NodeNam
                              {NID_subject_key_identifier, "hash"},
                              {NID_authority_key_identifier, "keyid"}}));
   GODWIT_TRY(add_alternative_names(certificate.get(), names));
-  return sign(certificate.get(), issuer.certificate.get(), issuer.key.get(), key.get());
+  return sign(certificate.get(), issuer.certificate.get(), issuer.key.get());
+}
+
+Result<CertifiedKey> make_node_certificate(const CertifiedKey& ca, const NodeNames& names, Validity validity) {
+  const PkeyPtr key(EVP_EC_gen("P-256"));
+  if (!key) return fail_openssl("make a P-256 key");
+  CertifiedKey pair;
+  GODWIT_ASSIGN(pair.certificate_pem, certify_key(ca, key.get(), names, validity));
+  GODWIT_ASSIGN(pair.key_pem, private_key_pem(key.get()));
+  return pair;
 }
 
 Result<> write_certified_key(const CertifiedKey& pair, const std::string& certificate_path,

@@ -8,6 +8,8 @@
 
 #include "base/result.h"
 
+struct evp_pkey_st;
+
 namespace godwit::transfer {
 
 struct CertifiedKey {
@@ -32,6 +34,11 @@ Result<CertifiedKey> make_ca(const std::string& common_name, Validity validity =
 
 // For both ends of a connection (serverAuth and clientAuth). Errors: `ca` is not a CA, a name or an address is not one.
 Result<CertifiedKey> make_node_certificate(const CertifiedKey& ca, const NodeNames& names, Validity validity = {});
+
+// The same for a key that another has, as its public half: for this room's sources, which have OpenSSL's objects.
+Result<std::string> certify_key(const CertifiedKey& ca, evp_pkey_st* key, const NodeNames& names, Validity validity);
+// A key as PEM text, PKCS #8, not encrypted.
+Result<std::string> private_key_pem(const evp_pkey_st* key);
 
 // The certificate with mode 0644, the key with mode 0600; existing files are replaced.
 Result<> write_certified_key(const CertifiedKey& pair, const std::string& certificate_path,

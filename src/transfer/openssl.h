@@ -14,27 +14,20 @@
 
 #include <fmt/core.h>
 
+#include "base/c_object.h"
 #include "base/result.h"
 
 namespace godwit::transfer {
 
-template <auto free_function>
-struct OpensslDeleter {
-  template <typename T>
-  void operator()(T* object) const {
-    free_function(object);
-  }
-};
-
-using BioPtr = std::unique_ptr<BIO, OpensslDeleter<BIO_free_all>>;
-using BignumPtr = std::unique_ptr<BIGNUM, OpensslDeleter<BN_free>>;
-using PkeyPtr = std::unique_ptr<EVP_PKEY, OpensslDeleter<EVP_PKEY_free>>;
-using X509Ptr = std::unique_ptr<X509, OpensslDeleter<X509_free>>;
-using StoreCtxPtr = std::unique_ptr<X509_STORE_CTX, OpensslDeleter<X509_STORE_CTX_free>>;
-using X509ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpensslDeleter<X509_EXTENSION_free>>;
-using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslDeleter<GENERAL_NAMES_free>>;
-using SslCtxPtr = std::unique_ptr<SSL_CTX, OpensslDeleter<SSL_CTX_free>>;
-using SslPtr = std::unique_ptr<SSL, OpensslDeleter<SSL_free>>;
+using BioPtr = std::unique_ptr<BIO, FreeBy<BIO_free_all>>;
+using BignumPtr = std::unique_ptr<BIGNUM, FreeBy<BN_free>>;
+using PkeyPtr = std::unique_ptr<EVP_PKEY, FreeBy<EVP_PKEY_free>>;
+using X509Ptr = std::unique_ptr<X509, FreeBy<X509_free>>;
+using StoreCtxPtr = std::unique_ptr<X509_STORE_CTX, FreeBy<X509_STORE_CTX_free>>;
+using X509ExtensionPtr = std::unique_ptr<X509_EXTENSION, FreeBy<X509_EXTENSION_free>>;
+using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, FreeBy<GENERAL_NAMES_free>>;
+using SslCtxPtr = std::unique_ptr<SSL_CTX, FreeBy<SSL_CTX_free>>;
+using SslPtr = std::unique_ptr<SSL, FreeBy<SSL_free>>;
 
 // Empties this thread's queue of OpenSSL errors into one line; "no details" if there are none.
 std::string take_openssl_errors();

@@ -16,8 +16,11 @@ namespace {
 constexpr std::string_view magic = "GODWIT/";
 constexpr std::string_view version = "1";
 constexpr size_t session_digits = 32;
-constexpr std::array<std::pair<Role, std::string_view>, 4> roles{
-    {{Role::control, "control"}, {Role::lane, "lane"}, {Role::files, "files"}, {Role::query, "query"}}};
+constexpr std::array<std::pair<Role, std::string_view>, 5> roles{{{Role::control, "control"},
+                                                                  {Role::lane, "lane"},
+                                                                  {Role::files, "files"},
+                                                                  {Role::command, "command"},
+                                                                  {Role::query, "query"}}};
 
 std::string quoted(std::string_view text) {
   std::string safe(text.substr(0, preamble_bytes_max));

@@ -21,6 +21,7 @@ enum class Role : uint8_t {
   control,  // the session's control channel
   lane,     // one page lane
   files,    // the file copy
+  command,  // an order of the controller's; the session's id is a random one of its own
   query,    // how did the session end? from a source that lost its control channel
 };
 

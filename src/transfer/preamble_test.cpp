@@ -35,7 +35,7 @@ std::string receive_text(const UniqueFd& socket, size_t size) {
 }
 
 TEST(Preamble, EveryRoleGoesThereAndBack) {
-  for (const Role role : {Role::control, Role::lane, Role::files, Role::query}) {
+  for (const Role role : {Role::control, Role::lane, Role::files, Role::command, Role::query}) {
     const Preamble preamble{.session = session, .role = role};
     std::string line = format_preamble(preamble);
     ASSERT_LE(line.size(), preamble_bytes_max);

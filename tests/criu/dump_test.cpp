@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <future>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -11,6 +12,7 @@
 #include "criu/tcp_repair.h"
 #include "feeder.h"
 #include "os/file.h"
+#include "os/process_memory.h"
 #include "os/procfs.h"
 #include "place.h"
 
@@ -42,10 +44,7 @@ class DumpTest : public testing::Test {
     }
     return std::move(*dump);
   }
-  DumpRequest request() const {
-    return {.mounts = read_container_mounts(place_.init_pid(), place_.config()).value(),
-            .copied_objects = shared_objects(place_.freezer())};
-  }
+  DumpRequest request() const { return {.mounts = read_container_mounts(place_.init_pid(), place_.config()).value()}; }
 
   Place place_{"source", {"/workload", "server"}, true};
 };
@@ -61,6 +60,7 @@ TEST_F(DumpTest, HoldsTheContainerAndItGoesOnWhenThawed) {
   const auto before = read_counters(freezer);
   ASSERT_EQ(before.size(), 4U);
   bool written = false;
+  ASSERT_TRUE(dump.scanned(shared_objects(freezer)).has_value());
   const auto report = dump.run(request(), freezer, soon(), [&] { written = true; });
   ASSERT_TRUE(report.has_value()) << report.error().message;
   EXPECT_TRUE(written);
@@ -84,6 +84,7 @@ TEST_F(DumpTest, ACriuThatIsKilledLeavesWorkingConnections) {
   const os::CgroupFreezer freezer = place_.freezer();
   Dump dump = prepare();
   ASSERT_TRUE(freezer.freeze(soon()).has_value());
+  ASSERT_TRUE(dump.scanned(shared_objects(freezer)).has_value());
   const auto report = dump.run(request(), freezer, soon(), [] { shell("pkill -KILL -x criu"); });
   ASSERT_FALSE(report.has_value());
   ASSERT_TRUE(end_tcp_repair(freezer.directory()).has_value());
@@ -99,6 +100,52 @@ TEST_F(DumpTest, ADeadlineEndsItAndTheContainerGoesOn) {
   Dump dump = prepare();
   ASSERT_TRUE(freezer.freeze(soon()).has_value());
   const auto report = dump.run(request(), freezer, Deadline::after(milliseconds(1)));
+  ASSERT_FALSE(report.has_value());
+  ASSERT_TRUE(freezer.thaw(soon()).has_value());
+  EXPECT_EQ(client.ask("ping\n"), "pong 1\n");
+  EXPECT_EQ(os::read_status(place_.init_pid())->tracer, 0);
+}
+
+// The executable memory of a process as it is mapped and as it reads.
+std::string code_of(pid_t pid) {
+  std::string code;
+  for (const os::Vma& vma : os::read_mappings(pid).value()) {
+    code += fmt::format("{:x}-{:x} ", vma.start, vma.end);
+    if (!vma.execute || vma.from_kernel()) continue;
+    std::string part(vma.size(), '\0');
+    const auto got = os::read_process_memory(pid, vma.start, part.data(), part.size());
+    EXPECT_TRUE(got.has_value());
+    code += part;
+  }
+  return code;
+}
+
+TEST_F(DumpTest, TouchesNoMemoryBeforeTheLastScanIsDone) {
+  place_.start();
+  const os::CgroupFreezer freezer = place_.freezer();
+  Dump dump = prepare();
+  ASSERT_TRUE(freezer.freeze(soon()).has_value());
+  const std::string code = code_of(place_.init_pid());
+  auto report = std::async(std::launch::async, [&] { return dump.run(request(), freezer, soon()); });
+  const Deadline deadline = soon();
+  while (os::read_status(place_.init_pid())->tracer == 0 && !deadline.expired()) std::this_thread::yield();
+  EXPECT_EQ(report.wait_for(milliseconds(200)), std::future_status::timeout);
+  EXPECT_NE(os::read_status(place_.init_pid())->tracer, 0);
+  EXPECT_TRUE(code_of(place_.init_pid()) == code);
+  ASSERT_TRUE(dump.scanned(shared_objects(freezer)).has_value());
+  const auto dumped = report.get();
+  EXPECT_TRUE(dumped.has_value()) << dumped.error().message;
+  ASSERT_TRUE(freezer.thaw(soon()).has_value());
+}
+
+TEST_F(DumpTest, FailsWhenTheLastScanDoesAndTheContainerGoesOn) {
+  place_.start();
+  const Client client;
+  const os::CgroupFreezer freezer = place_.freezer();
+  Dump dump = prepare();
+  ASSERT_TRUE(freezer.freeze(soon()).has_value());
+  dump.not_scanned();
+  const auto report = dump.run(request(), freezer, soon());
   ASSERT_FALSE(report.has_value());
   ASSERT_TRUE(freezer.thaw(soon()).has_value());
   EXPECT_EQ(client.ask("ping\n"), "pong 1\n");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -49,14 +50,14 @@ Place::Place(std::string name, std::vector<std::string> args, bool connected) : 
   config_["linux"]["maskedPaths"].push_back("/proc/acpi");
   shell(fmt::format(R"(b={0}; mkdir -p $b/upper $b/work $b/rootfs
 mount -t overlay overlay -o lowerdir=/image,upperdir=$b/upper,workdir=$b/work $b/rootfs
-ip netns add {1}
-ip link add p-{1} type veth peer name eth0 netns {1}
+ip netns add {3}
+ip link add p-{1} type veth peer name eth0 netns {3}
 ip link set p-{1} master br0
-ip -n {1} link set lo up
-ip -n {1} link set eth0 address 02:00:0a:58:4d:07
-ip -n {1} addr add {2}/16 dev eth0
-ip -n {1} link set eth0 up)",
-                    bundle(), name_, place_address));
+ip -n {3} link set lo up
+ip -n {3} link set eth0 address 02:00:0a:58:4d:07
+ip -n {3} addr add {2}/16 dev eth0
+ip -n {3} link set eth0 up)",
+                    bundle(), name_, place_address, netns_name()));
   connect(connected);
   std::ofstream(bundle() + "/config.json") << config_.dump(1);
 }
@@ -67,8 +68,12 @@ Place::~Place() {
 [ -e $c ] && echo THAWED > $c/freezer.state
 runc delete --force {1} 2>/dev/null || true
 for m in $(grep -o "{0}/tmpfs/[^ ]*" /proc/mounts); do umount $m; done
-umount {0}/rootfs; ip netns del {1}; rm -rf {0})",
-                    bundle(), name_));
+umount {0}/rootfs; ip netns del {2}; rm -rf {0})",
+                    bundle(), name_, netns_name()));
+}
+
+std::string Place::netns_name() const {
+  return std::filesystem::path(lab::container_netns_path(name_)).filename();
 }
 
 void Place::start(const std::vector<std::pair<int, int>>& stdio) {

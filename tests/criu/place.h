@@ -32,6 +32,7 @@ class Place {
   void copy_files(const Place& source) const;
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::string netns_name() const;
   [[nodiscard]] std::string bundle() const { return "/run/place/" + name_; }
   [[nodiscard]] std::string directory(const std::string& part) const;  // made if need be
   [[nodiscard]] const nlohmann::json& config() const { return config_; }

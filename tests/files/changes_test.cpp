@@ -57,6 +57,28 @@ struct Mapped {
   char* data = nullptr;
 };
 
+// A tree that a second container sees elsewhere, where the first one has a tree of its own.
+TEST_F(Changes, WritesThroughASharedMappingOfAnotherContainer) {
+  const std::string own = scratch.tmpfs("own");
+  write_file(at("mapped"), std::string(1 << 20, 'a'));
+  write_file(own + "/mapped", "untouched");
+  Mapped mapped(at("mapped"));
+  mapped.data[500'000] = 'b';
+  Copy copy(
+      {{.id = 0, .path = own, .mount_point = source},
+       {.id = 1, .path = source, .mount_point = "/shared", .other_views = {{.viewer = 1, .mount_point = source}}}},
+      {{.id = 0, .path = scratch.directory("own-copy")}, {.id = 1, .path = destination}});
+  copy.first();
+  mapped.fd.reset();
+  mapped.data[500'000] = 'c';
+  std::vector<FileInUse> in_use = own_files();
+  for (FileInUse& file : in_use) file.viewer = 1;
+  const PassStats last = copy.final(in_use);
+  EXPECT_EQ(last.bytes_sent, 65536U);
+  mapped.unmap();
+  EXPECT_EQ(differences(source, destination), "");
+}
+
 TEST_F(Changes, WritesThroughASharedMapping) {
   write_file(at("mapped"), std::string(1 << 20, 'a'));
   Mapped mapped(at("mapped"));
@@ -70,6 +92,22 @@ TEST_F(Changes, WritesThroughASharedMapping) {
   EXPECT_EQ(last.bytes_sent, 65536U);
   mapped.unmap();
   EXPECT_EQ(differences(source, destination), "");
+}
+
+TEST_F(Changes, AFreezeThatComesToNothingIsFollowedByMorePasses) {
+  write_file(at("file"), "one");
+  Copy copy = start();
+  copy.first();
+  write_file(at("file"), "two");
+  copy.final();
+  EXPECT_EQ(read_file(destination + "/file"), "two");
+  write_file(at("file"), "three");
+  write_file(at("new"), "new");
+  copy.next();
+  write_file(at("file"), "four");
+  copy.final();
+  EXPECT_EQ(differences(source, destination), "");
+  EXPECT_TRUE(copy.receiver_end());
 }
 
 TEST_F(Changes, AMappingThatIsGoneBeforeTheFreeze) {
@@ -387,6 +425,36 @@ TEST(QuickCheck, EqualFilesAreNotSentAndStrangersRemoved) {
   write_file(source + "/d5/f", std::string(1000, 'w'));  // of which no hashes are known
   copy.final();
   EXPECT_EQ(differences(source, destination), "");
+}
+
+// Of 40 equal files the destination may tell 10: the others are sent once more, and all is well.
+TEST(QuickCheck, FilesBeyondTheDestinationsLimitAreSentAgain) {
+  const Scratch scratch;
+  const std::string source = scratch.directory("source");
+  const std::string destination = scratch.directory("destination");
+  for (int i = 0; i < 40; ++i) write_file(fmt::format("{}/d{}/f", source, i), std::string(1000, 'x'));
+  {
+    Copy copy({{.id = 1, .path = source}}, {{.id = 1, .path = destination}});
+    copy.first();
+    copy.final();
+  }
+  Copy copy({{.id = 1, .path = source, .quick_check = true}}, {{.id = 1, .path = destination}}, {},
+            {.present_files_max = 10});
+  EXPECT_EQ(copy.first().bytes_sent, 30'000U);
+  copy.final();
+  EXPECT_EQ(differences(source, destination), "");
+}
+
+TEST(QuickCheck, ADestinationThatTellsWithoutEndIsNotListenedTo) {
+  const Scratch scratch;
+  const std::string source = scratch.directory("source");
+  const std::string destination = scratch.directory("destination");
+  for (int i = 0; i < 20; ++i) write_file(fmt::format("{}/f{}", destination, i), "x");
+  Copy copy({{.id = 1, .path = source, .quick_check = true}}, {{.id = 1, .path = destination}},
+            {.present_files_max = 19});
+  const auto pass = copy.source().first_pass({}, soon());
+  ASSERT_FALSE(pass.has_value());
+  EXPECT_THAT(pass.error().message, testing::HasSubstr("more than 19 files"));
 }
 
 }  // namespace

@@ -97,9 +97,13 @@ Copy::Copy(std::vector<SourceRoot> roots, const std::vector<DestinationRoot>& de
   GODWIT_CHECK(receiver.has_value());
   receiver_ = std::move(*receiver);
   thread_ = std::thread([this] {
-    do {
-      receiver_end_ = receiver_->receive_pass();
-    } while (receiver_end_ && !receiver_end_->final);
+    // A final pass may be followed by another; the stream's end after one is what is wanted.
+    for (;;) {
+      auto pass = receiver_->receive_pass();
+      const bool ended_well = !pass && receiver_end_ && receiver_end_->final;
+      if (!ended_well) receiver_end_ = std::move(pass);
+      if (ended_well || !receiver_end_) break;
+    }
     receiver_stream_->close();
   });
 }
@@ -127,6 +131,7 @@ PassStats Copy::final(const std::vector<FileInUse>& in_use) {
 }
 
 Result<AppliedPass> Copy::receiver_end() {
+  source_stream_->close();
   if (thread_.joinable()) thread_.join();
   return receiver_end_;
 }

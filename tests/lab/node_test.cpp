@@ -101,6 +101,47 @@ TEST_F(NodeTest, DiesAlone) {
   EXPECT_TRUE(stopped) << stopped.error().message;
 }
 
+TEST_F(NodeTest, ComesBackWithItsDiskAndItsCertificateAndNothingElse) {
+  const std::string files = "/var/lib/godwit/kept /root/lost";
+  ASSERT_TRUE(lab_->node(2).exec_checked({"sh", "-c", "touch " + files}, soon()));
+  const std::string certificate = os::read_file(lab_->node(2).root_path() + "/etc/godwit/node.pem").value_or("?");
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_FALSE(lab_->restart_node(2)) << "it runs";
+    const auto killed = lab_->kill_node(2);
+    ASSERT_TRUE(killed) << killed.error().message;
+    const auto restarted = lab_->restart_node(2);
+    ASSERT_TRUE(restarted) << restarted.error().message;
+    EXPECT_EQ(lab_->node(2).exec_checked({"sh", "-c", "ls -d " + files + " 2>/dev/null || :"}, soon()).value_or("?"),
+              "/var/lib/godwit/kept\n");
+    EXPECT_EQ(os::read_file(lab_->node(2).root_path() + "/etc/godwit/node.pem").value_or("?"), certificate);
+    EXPECT_TRUE(reaches(lab_->node(1), "node-2"));
+    EXPECT_TRUE(reaches(lab_->node(2), "outside"));
+    EXPECT_EQ(lab_->node(2).exec_checked({"hostname"}, soon()).value_or("?"), "node-2\n");
+  }
+  const std::string name = lab_->name();
+  const auto namespaces = namespaces_of(*lab_);
+  const auto stopped = lab_->stop();
+  ASSERT_TRUE(stopped) << stopped.error().message;
+  EXPECT_THAT(traces_of(name, namespaces), testing::IsEmpty());
+}
+
+TEST_F(NodeTest, SharesAFolderWithAllOthers) {
+  ASSERT_TRUE(lab_->node(1).exec_checked({"sh", "-c", "echo hello > /srv/shared/file"}, soon()));
+  EXPECT_EQ(lab_->node(2).exec_checked({"cat", "/srv/shared/file"}, soon()).value_or("?"), "hello\n");
+  EXPECT_EQ(lab_->outside().exec_checked({"cat", "/srv/shared/file"}, soon()).value_or("?"), "hello\n");
+}
+
+TEST_F(NodeTest, SeesWhatItIsGivenOfTheMachine) {
+  auto lab = Lab::start({.nodes = 1,
+                         .binds = {{.source = "/etc/os-release", .target = "/opt/given/release"},
+                                   {.source = "/etc/ssl", .target = "/opt/given/folder", .read_only = false}}});
+  ASSERT_TRUE(lab) << lab.error().message;
+  EXPECT_EQ(lab->node(1).exec_checked({"cat", "/opt/given/release"}, soon()).value_or("?"),
+            os::read_file("/etc/os-release").value_or("-"));
+  EXPECT_EQ(lab->node(1).exec({"sh", "-c", "echo >> /opt/given/release"}, soon())->status, 2) << "read-only";
+  EXPECT_TRUE(lab->outside().exec_checked({"test", "-d", "/opt/given/folder"}, soon()));
+}
+
 TEST_F(NodeTest, ItsDiskCanBeFull) {
   const auto written =
       lab_->node(1).exec({"dd", "if=/dev/zero", "of=/var/lib/godwit/file", "bs=1M", "count=9"}, soon());

@@ -52,7 +52,8 @@ void FaultTest::make_counter(int node, const std::string& before) {
   const auto made = nodes_->node(node).make_container(
       {.name = "counter",
        .args = {"/usr/bin/python3", "-c", fmt::format(counter_program, before, CountListener::port)},
-       .address = address});
+       .address = address,
+       .cpu_limit_percent = 50});
   ASSERT_TRUE(made.has_value()) << made.error().message;
   ASSERT_TRUE(listener_->hears_more(Deadline::after(run_time))) << "the container does not start to count";
 }
@@ -67,11 +68,23 @@ void FaultTest::run(int node, const std::string& script) {
   ASSERT_TRUE(ran.has_value()) << ran.error().message;
 }
 
+// It is lifted in the pause.
+void FaultTest::expect_cpu_limit(int node) {
+  run(node, R"script(for i in $(seq 50); do
+  quota=$(cat /sys/fs/cgroup/cpu*/counter/cpu.cfs_quota_us 2>/dev/null || true)
+  test "$quota" = 50000 && exit
+  sleep 0.1
+done
+echo "the container's CPU limit is '$quota'"
+exit 1)script");
+}
+
 void FaultTest::expect_runs_only_on(int node, int other) {
   EXPECT_TRUE(listener_->hears_more(Deadline::after(run_time))) << "it does not run on";
   EXPECT_EQ(nodes_->state_of("counter", node), "running");
   EXPECT_THAT(nodes_->lasting_traces_of("counter", other), IsEmpty());
   EXPECT_THAT(listener_->take_anomalies(), IsEmpty()) << "two copies ran";
+  expect_cpu_limit(node);
 }
 
 void FaultTest::expect_moves(int from, int to) {

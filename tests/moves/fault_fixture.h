@@ -26,6 +26,7 @@ class FaultTest : public testing::Test {
   // Runs a shell script on a node.
   void run(int node, const std::string& script);
 
+  void expect_cpu_limit(int node);
   // It runs on `node` and is heard, and nothing of it is on `other`.
   void expect_runs_only_on(int node, int other);
   // The same when it was to move 1 -> 2 and stayed, and that a move works now.

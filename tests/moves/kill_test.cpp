@@ -115,6 +115,35 @@ TEST_F(KillTest, BothWorkersInEachPhase) {
   kill_in_each_phase({.source_worker = true, .destination_worker = true}, {0, 35});
 }
 
+// `ip` takes long to make the network namespace; the worker dies meanwhile, with directories and mounts made and the
+// slot half done. The agent clears it up when it is started, not the next move.
+TEST_F(KillTest, ASlotThatWasBeingMadeIsClearedUpByTheNextAgent) {
+  run(2, R"sh(cp $(command -v ip) /tmp/real-ip
+cat >/tmp/slow-ip <<'END'
+#!/bin/sh
+case "$*" in *"netns add"*) sleep 3;; esac
+exec /tmp/real-ip "$@"
+END
+chmod +x /tmp/slow-ip
+mount --bind /tmp/slow-ip $(command -v ip))sh");
+  const auto move = nodes().begin_move("counter", 1, 2);
+  const Deadline deadline = Deadline::after(std::chrono::seconds(10));
+  const auto mounted = [this] {
+    const auto traces = nodes().traces_of("counter", 2);
+    return std::find(traces.begin(), traces.end(), "mounts") != traces.end();
+  };
+  while (!mounted() && !deadline.expired()) std::this_thread::sleep_for(milliseconds(5));
+  ASSERT_TRUE(mounted()) << "there is no slot to kill";
+  ASSERT_TRUE(nodes().kill_agent(2).has_value());
+  ASSERT_TRUE(nodes().kill_worker(2, move->session()).value_or(false)) << "the worker had made its slot already";
+  run(2, "umount $(command -v ip)");
+  EXPECT_THAT(nodes().traces_of("counter", 2), testing::Not(testing::IsEmpty()));
+  ASSERT_TRUE(nodes().start_agent(2).has_value());
+  settle(move->session());
+  EXPECT_EQ(here_, 1);
+  expect_moves(1, 2);
+}
+
 // A worker needs no supervisor, once its connections are there.
 TEST_F(KillTest, AMoveGoesOnWhileBothAgentsAreStartedAgain) {
   agent::MigrateOptions options = slow;

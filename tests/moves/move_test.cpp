@@ -41,6 +41,18 @@ TEST_F(MoveTest, TheContainerRunsThereAndNothingOfItIsLeftHere) {
   EXPECT_GE(count_on(2), before) << "it began anew";
 }
 
+// Its shell waits for a program that it has started by vfork() at every other moment.
+TEST_F(MoveTest, OneThatStartsProgramsAllTheTimeMoves) {
+  const auto made = nodes_->node(1).make_container(
+      {.name = "starter", .args = {"/bin/sh", "-c", "while :; do /bin/true; done"}, .address = "10.88.1.8/16"});
+  ASSERT_TRUE(made.has_value()) << made.error().message;
+  for (int i = 0; i < 12; ++i) {
+    const auto moved = nodes_->move("starter", 1 + i % 2, 2 - i % 2);
+    ASSERT_TRUE(moved.has_value()) << moved.error().message;
+    ASSERT_TRUE(moved->ok) << moved->reason;
+  }
+}
+
 TEST_F(MoveTest, ItGoesOnWhereItWasWhenTheMoveIsCancelled) {
   // So slow that the copy cannot end by itself.
   const auto move = nodes_->begin_move("counter", 1, 2, {.bandwidth_bytes_per_s = 100'000});

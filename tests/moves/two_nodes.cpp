@@ -156,11 +156,11 @@ Result<> TwoNodes::kill_agent(int index) {
   return {};
 }
 
-Result<bool> TwoNodes::kill_worker(int index, const std::string& session) {
+Result<bool> TwoNodes::signal_worker(int index, const std::string& session, const std::string& signal) {
   if (session.empty()) return fail("a worker of no session");
   const std::vector<pid_t> workers = find_processes(node(index), {"godwit-agent", "worker", session});
   if (workers.empty()) return false;
-  std::vector<std::string> command{"kill", "-KILL"};
+  std::vector<std::string> command{"kill", "-" + signal};
   for (const pid_t pid : workers) command.push_back(std::to_string(pid));
   // Not checked: one of them may have ended by itself meanwhile.
   GODWIT_TRY(node(index).exec(command, Deadline::after(command_time)));
@@ -189,6 +189,11 @@ Result<agent::ResultEvent> TwoNodes::move(const std::string& container, int from
 Result<agent::ResultEvent> TwoNodes::cancel(int index, const std::string& session) {
   return cli::ask_agent(agent_socket(index), agent::CancelRequest{.session = session}, Deadline::after(command_time),
                         [](const agent::Event&) {});
+}
+
+Result<agent::ResultEvent> TwoNodes::abandon(int index, const std::string& session, bool keep) {
+  return cli::ask_agent(agent_socket(index), agent::AbandonRequest{.session = session, .keep = keep},
+                        Deadline::after(command_time), [](const agent::Event&) {});
 }
 
 Result<agent::ResultEvent> TwoNodes::outcome(int index, const std::string& session, Deadline deadline) const {
@@ -237,8 +242,8 @@ std::string TwoNodes::state_of(const std::string& container, int index) const {
 std::vector<std::string> TwoNodes::traces_of(const std::string& container, int index) const {
   const std::string root = node(index).root_path();
   std::vector<std::string> traces;
-  const std::string paths[] = {"/run/runc/" + container, "/run/netns/" + container, lab::bundle_path(container),
-                               "/sys/fs/cgroup/freezer/" + container};
+  const std::string paths[] = {"/run/runc/" + container, lab::container_netns_path(container),
+                               lab::bundle_path(container), "/sys/fs/cgroup/freezer/" + container};
   for (const std::string& path : paths) {
     if (os::exists(root + path)) traces.push_back(path);
   }

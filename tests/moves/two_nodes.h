@@ -58,7 +58,9 @@ class TwoNodes {
   // SIGKILL, to the supervisor alone: its workers live on.
   Result<> kill_agent(int node);
   // SIGKILL to all workers of a session; false if there is none.
-  Result<bool> kill_worker(int node, const std::string& session);
+  Result<bool> kill_worker(int node, const std::string& session) { return signal_worker(node, session, "KILL"); }
+  // Another signal, by its name for kill(1).
+  Result<bool> signal_worker(int node, const std::string& session, const std::string& signal);
 
   [[nodiscard]] lab::Lab& lab() { return lab_; }
   [[nodiscard]] const lab::Node& node(int index) const { return lab_.node(index); }
@@ -71,6 +73,7 @@ class TwoNodes {
   Result<agent::ResultEvent> move(const std::string& container, int from, int to,
                                   const agent::MigrateOptions& options = {});
   Result<agent::ResultEvent> cancel(int node, const std::string& session);
+  Result<agent::ResultEvent> abandon(int node, const std::string& session, bool keep);
   // How a session ended on a node, asked for until it has: also after its worker or agent was killed. Error: the node
   // knows no such session, or the deadline passed.
   Result<agent::ResultEvent> outcome(int node, const std::string& session, Deadline deadline) const;

@@ -75,5 +75,29 @@ runc run --detach --console-socket /tmp/terminal.sock --bundle /var/lib/godwit/c
   expect_runs_only_on(1, 2);
 }
 
+// A file that is open in the container is made longer at the destination, over and over: criu refuses to open it. It
+// is never made where it is not: that would be a failure of the copy.
+TEST_F(UnsupportedTest, TheLogsOfARestoreThatFailsAreKept) {
+  make_counter(1, "kept = open('/root/open', 'w'); kept.write('x' * 1000); kept.flush()");
+  {
+    auto spoiler = nodes().node(2).spawn({"/usr/bin/python3", "-c", R"(
+import os
+while True:
+  try:
+    file = os.open("/var/lib/godwit/containers/counter/upper/root/open", os.O_WRONLY | os.O_APPEND)
+    os.write(file, b"x")
+    os.close(file)
+  except FileNotFoundError:
+    pass)"});
+    ASSERT_TRUE(spoiler.has_value()) << spoiler.error().message;
+    expect_refused({"destination", "differs at the destination", "the logs are on node-2 in /run/godwit/failures/"});
+  }
+  run(2, R"(cd /run/godwit/failures/*
+test $(stat -c %a .) = 700
+test $(stat -c %a restore.log) = 600
+grep -q 'root/open has bad size' restore.log)");
+  expect_stayed_and_can_move();
+}
+
 }  // namespace
 }  // namespace godwit::moves

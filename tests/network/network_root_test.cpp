@@ -2,8 +2,6 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -18,6 +16,7 @@
 #include "network/slot.h"
 #include "os/file.h"
 #include "os/subprocess.h"
+#include "own_machine.h"
 
 namespace godwit::network {
 namespace {
@@ -27,8 +26,7 @@ constexpr uint16_t port = 4000;
 
 void ip(std::vector<std::string> words) {
   words.insert(words.begin(), "ip");
-  const auto done = os::run_checked({.argv = words}, Deadline::after(std::chrono::seconds(10)));
-  ASSERT_TRUE(done.has_value()) << done.error().message;
+  run(words);
 }
 
 InterfaceConfig moved_interface() {
@@ -44,12 +42,7 @@ InterfaceConfig moved_interface() {
 class NetworkRoot : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    ASSERT_EQ(unshare(CLONE_NEWNET | CLONE_NEWNS), 0) << "needs root";
-    ASSERT_EQ(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-    ASSERT_EQ(mount("tmpfs", "/run", "tmpfs", 0, nullptr), 0);
-    // /sys must show this namespace's interfaces.
-    ASSERT_EQ(mount("sysfs", "/sys", "sysfs", 0, nullptr), 0);
-    ip({"link", "set", "lo", "up"});
+    ASSERT_NO_FATAL_FAILURE(become_own_machine());
     ip({"link", "add", "br0", "type", "bridge"});
     ip({"addr", "add", "10.99.0.1/16", "dev", "br0"});
     ip({"link", "set", "br0", "up"});
@@ -117,6 +110,29 @@ TEST_F(NetworkRoot, ASlotIsSilentUntilItsGateOpens) {
   send("one");
   EXPECT_EQ(next(at_source_), "one") << "both slots have the address, only the source may answer for it";
   EXPECT_EQ(next(at_destination_, 50), "");
+}
+
+// By 127.0.0.1 and by the address of the interface.
+TEST_F(NetworkRoot, WhatANamespacesOwnProgramsSayToEachOtherCanBeStopped) {
+  auto gate = LoopbackGate::open(slot_netns_path("source"));
+  ASSERT_TRUE(gate.has_value()) << gate.error().message;
+  const auto heard = [&](const char* address) {
+    auto sender = socket_in(slot_netns_path("source"), AF_INET, SOCK_DGRAM, 0);
+    sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {}, .sin_zero = {}};
+    inet_pton(AF_INET, address, &to.sin_addr);
+    // One that is dropped may be told to its sender.
+    [[maybe_unused]] const auto sent = sendto(sender->get(), "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
+    return next(at_source_, 100) == "x";
+  };
+  for (const char* address : {"127.0.0.1", moved_address}) {
+    EXPECT_TRUE(heard(address)) << address;
+    ASSERT_TRUE(gate->close().has_value());
+    EXPECT_FALSE(heard(address)) << address;
+    send("from outside");
+    EXPECT_EQ(next(at_source_), "from outside");
+    ASSERT_TRUE(gate->open_again().has_value());
+    EXPECT_TRUE(heard(address)) << address;
+  }
 }
 
 TEST_F(NetworkRoot, PacketsAreParkedAtTheDestinationAndReleasedInOrder) {
@@ -187,6 +203,18 @@ TEST_F(NetworkRoot, InterfaceReadFromOneSlotMakesTheSameInterfaceInAnother) {
   ASSERT_TRUE(read.has_value()) << read.error().message;
   EXPECT_EQ(*read, moved_interface());
   EXPECT_EQ(interface_from_json(to_json(*read)).value(), *read);
+}
+
+// Somebody else's namespaces may be called like a container.
+TEST_F(NetworkRoot, ASlotLeavesAlonePlacesOfOthersWithTheContainersName) {
+  ip({"netns", "add", "third"});
+  const auto made = make_slot("third", moved_interface());
+  EXPECT_TRUE(made.has_value()) << made.error().message;
+  EXPECT_TRUE(os::exists(slot_netns_path("third")));
+  EXPECT_TRUE(remove_slot("third").has_value());
+  EXPECT_FALSE(os::exists(slot_netns_path("third")));
+  EXPECT_TRUE(os::exists("/run/netns/third"));
+  ip({"netns", "del", "third"});
 }
 
 TEST_F(NetworkRoot, BadConfigurationIsRefusedAndLeavesNothing) {

@@ -10,16 +10,21 @@
  *     working directory (pairs of 64-bit device and inode); all others criu dumps itself.
  *   - /proc/PID/smaps is read from the file "smaps-PID" of the working directory if there is one: criu wants only the
  *     VmFlags, but the kernel walks every page table entry to make that file.
+ *   - The first change to a process's memory (PTRACE_POKE*, by which criu injects its parasite) waits for a byte from
+ *     the descriptor GODWIT_SHIM_SCANNED: so criu stops and inspects the processes while the caller still looks for
+ *     pages that have changed. If the descriptor ends without it, the change fails, and with it the dump.
  *   - prlimit() of a process that runs as another user needs CAP_SYS_RESOURCE, which a node's agent may lack; where the
  *     kernel refuses to tell the limits, they are read from /proc/PID/limits.
  * GODWIT_SHIM=restore: makes sure that a restored process never runs without whoever ordered the restore.
  *   - processes that criu traces are killed by the kernel if criu dies (PTRACE_O_EXITKILL), until it detaches;
- *   - once it traces them, the loss of its RPC peer ends criu, and so them. criu itself would only log it.
+ *   - once it traces them, the loss of its RPC peer ends criu, and so them. criu itself would only log it;
+ *   - GODWIT_SHIM_INIT_PID is the number that the container's first process gets in criu's own pid namespace.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -39,7 +44,9 @@
 
 enum mode { MODE_OFF, MODE_DUMP, MODE_RESTORE };
 static enum mode mode;
-static int tracing; /* restore: criu has begun to trace what it restored */
+static int scanned_fd = -1; /* dump: until the caller has seen the memory as the container left it */
+static int tracing;         /* restore: criu has begun to trace what it restored */
+static pid_t init_pid;      /* restore: wanted of the first process; 0: any */
 
 __attribute__((constructor)) static void begin(void) {
   const char* text = getenv("GODWIT_SHIM");
@@ -51,7 +58,13 @@ __attribute__((constructor)) static void begin(void) {
     (void)!syscall(SYS_write, fd, "loaded", 6);
     close(fd);
   }
+  const char* scanned = getenv("GODWIT_SHIM_SCANNED");
+  if (mode == MODE_DUMP && scanned != NULL) scanned_fd = atoi(scanned);
+  const char* wanted = getenv("GODWIT_SHIM_INIT_PID");
+  if (mode == MODE_RESTORE && wanted != NULL) init_pid = (pid_t)atoi(wanted);
   unsetenv("GODWIT_SHIM");
+  unsetenv("GODWIT_SHIM_SCANNED");
+  unsetenv("GODWIT_SHIM_INIT_PID");
   unsetenv("GODWIT_SHIM_READY");
   unsetenv("LD_PRELOAD");
 }
@@ -79,7 +92,24 @@ EXPORTED int ioctl(int fd, unsigned long request, ...) {
   return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
-/* Objects whose contents the caller copies. Read once: the list is complete before criu gets its request. */
+/* Returns 0 if the caller has finished its last scan. */
+static int wait_until_scanned(void) {
+  static int failed;
+  if (scanned_fd >= 0) {
+    char byte;
+    ssize_t got;
+    do {
+      got = read(scanned_fd, &byte, 1);
+    } while (got < 0 && errno == EINTR);
+    failed = got != 1;
+    close(scanned_fd);
+    scanned_fd = -1;
+  }
+  if (failed) errno = ECANCELED;
+  return failed ? -1 : 0;
+}
+
+/* Objects whose contents the caller copies. Read once: the list is complete when the last scan is. */
 static int is_copied_object(int fd) {
   static uint64_t* objects;
   static size_t count;
@@ -103,7 +133,9 @@ static int is_copied_object(int fd) {
 }
 
 EXPORTED off64_t lseek64(int fd, off64_t offset, int whence) {
-  if (mode == MODE_DUMP && whence == SEEK_DATA && is_copied_object(fd)) {
+  if (mode == MODE_DUMP && whence == SEEK_DATA) {
+    if (wait_until_scanned() != 0) return -1;
+    if (!is_copied_object(fd)) return (off64_t)syscall(SYS_lseek, fd, offset, whence);
     errno = ENXIO; /* what the kernel says when only a hole follows */
     return -1;
   }
@@ -161,8 +193,14 @@ static int read_limit(pid_t pid, int resource, struct rlimit64* limit) {
   return found;
 }
 
-/* criu makes some system calls, prlimit among them, by this function. Its caller gave as many arguments as the call
- * takes; what is read beyond them is passed on unused. */
+/* Whether this makes the container's first process, whose number outside of it is to be the wanted one. */
+static int wants_number(const struct clone_args* clone, size_t size) {
+  if (mode != MODE_RESTORE || init_pid <= 0 || clone == NULL || size < CLONE_ARGS_SIZE_VER1) return 0;
+  return (clone->flags & CLONE_NEWPID) != 0 && clone->set_tid_size == 1;
+}
+
+/* criu makes some system calls, prlimit and clone3 among them, by this function. Its caller gave as many arguments as
+ * the call takes; what is read beyond them is passed on unused. */
 EXPORTED long syscall(long number, ...) {
   static long (*next)(long, ...);
   long given[6];
@@ -171,6 +209,18 @@ EXPORTED long syscall(long number, ...) {
   for (size_t i = 0; i < 6; ++i) given[i] = va_arg(arguments, long);
   va_end(arguments);
   if (next == NULL) *(void**)&next = dlsym(RTLD_NEXT, "syscall");
+  struct clone_args numbered;
+  pid_t numbers[2];
+  if (number == SYS_clone3 && wants_number((const struct clone_args*)given[0], (size_t)given[1])) {
+    memset(&numbered, 0, sizeof numbered);
+    memcpy(&numbered, (const void*)given[0], (size_t)given[1] < sizeof numbered ? (size_t)given[1] : sizeof numbered);
+    numbers[0] = *(const pid_t*)(uintptr_t)numbered.set_tid;
+    numbers[1] = init_pid; /* numbers are listed from the innermost pid namespace outwards */
+    numbered.set_tid = (uintptr_t)numbers;
+    numbered.set_tid_size = 2;
+    given[0] = (long)&numbered;
+    if ((size_t)given[1] > sizeof numbered) given[1] = (long)sizeof numbered;
+  }
   const long result = next(number, given[0], given[1], given[2], given[3], given[4], given[5]);
   const int asks_limit = number == SYS_prlimit64 && given[2] == 0 && given[3] != 0;
   if (result == 0 || !asks_limit || mode != MODE_DUMP || errno != EPERM) return result;
@@ -190,6 +240,8 @@ EXPORTED long ptrace(enum __ptrace_request request, ...) {
     data |= PTRACE_O_EXITKILL;
     tracing = 1;
   }
+  const int pokes = request == PTRACE_POKETEXT || request == PTRACE_POKEDATA;
+  if (pokes && wait_until_scanned() != 0) return -1;
   long word = 0;
   const int peeks = request == PTRACE_PEEKTEXT || request == PTRACE_PEEKDATA || request == PTRACE_PEEKUSER;
   const long result = syscall(SYS_ptrace, request, pid, address, peeks ? (unsigned long)&word : data);

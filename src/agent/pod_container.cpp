@@ -1,0 +1,104 @@
+#include "agent/pod_container.h"
+
+#include <signal.h>
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/pod_marks.h"
+#include "os/file.h"
+#include "os/subprocess.h"
+
+namespace godwit::agent {
+namespace {
+
+using nlohmann::json;
+
+// Together less than whoever asks for it waits.
+constexpr auto end_time = std::chrono::seconds(5);
+constexpr auto kill_time = std::chrono::seconds(3);
+
+bool is_bind(const json& mount) {
+  const json options = mount.value("options", json::array());
+  return mount.value("type", "") == "bind" ||
+         std::ranges::any_of(options, [](const json& option) { return option == "bind" || option == "rbind"; });
+}
+
+// The kubelet keeps emptyDirs in a directory of that name, the engine a pod's shared memory in its sandbox's.
+bool is_private_to_pod(const json& mount) {
+  const std::string source = mount.value("source", "");
+  if (source.find("/volumes/kubernetes.io~empty-dir/") != std::string::npos) return true;
+  return mount.value("destination", "") == "/dev/shm" && source.ends_with("/shm") &&
+         source.find("/sandboxes/") != std::string::npos;
+}
+
+}  // namespace
+
+std::string sandbox_of(const json& config) {
+  const json annotations = config.value("annotations", json::object());
+  if (annotations.value("io.kubernetes.cri.container-type", "") != "container") return "";
+  return annotations.value("io.kubernetes.cri.sandbox-id", "");
+}
+
+std::string container_name_of(const json& config) {
+  return config.value("annotations", json::object()).value("io.kubernetes.cri.container-name", "");
+}
+
+std::vector<PodMount> pod_mounts(const json& config, pid_t init_pid) {
+  std::vector<PodMount> mounts;
+  for (const json& mount : config.value("mounts", json::array())) {
+    if (!is_bind(mount)) continue;
+    const std::string destination = mount.value("destination", "");
+    mounts.push_back({.destination = destination,
+                      .mount_point = os::resolve_in_root(fmt::format("/proc/{}/root", init_pid), destination),
+                      .carried = is_private_to_pod(mount)});
+  }
+  return mounts;
+}
+
+Result<> hold_container(const std::string& runc_root, const std::string& id) {
+  GODWIT_ASSIGN(const auto mark, container_mark(id));
+  if (mark && mark->state == PodMark::State::moved) return fail("container {} has moved to node {}", id, mark->to);
+  if (mark && mark->state == PodMark::State::held) return {};
+  const auto text = os::read_file(fmt::format("{}/{}/state.json", runc_root, id));
+  if (!text) return fail("there is no container {} on this node", id);
+  const json state = json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const pid_t init_pid = state.is_object() ? state.value("init_process_pid", 0) : 0;
+  if (init_pid <= 0) return fail("container {} has no process", id);
+  return mark_container(id, {.state = PodMark::State::held, .to = "", .init_pid = init_pid, .freezer_directory = ""});
+}
+
+Result<> let_go_of_container(const std::string& id) {
+  GODWIT_ASSIGN(const auto mark, container_mark(id));
+  if (!mark || mark->state != PodMark::State::held) return {};
+  GODWIT_ASSIGN(const bool wanted, end_wanted(id));
+  GODWIT_TRY(remove_container_mark(id));
+  if (!wanted) return {};
+  auto process = os::Subprocess::of_other(mark->init_pid);
+  if (!process) return {};  // it has ended
+  // Only once it has ended another one may begin.
+  for (const auto& [signal, time] : {std::pair{SIGTERM, end_time}, std::pair{SIGKILL, kill_time}}) {
+    if (::kill(mark->init_pid, signal) != 0 && errno != ESRCH) return fail_errno("end container {}", id);
+    if (process->wait(Deadline::after(time))) return {};
+  }
+  return fail("container {} does not end", id);
+}
+
+Result<> leave_to_kubelet(const SourceRecord& record) {
+  const auto mark_of = [&](const RecordedContainer& container) {
+    return PodMark{.state = PodMark::State::moved,
+                   .to = record.peer_name,
+                   .init_pid = container.init_pid,
+                   .freezer_directory = container.freezer_directory};
+  };
+  GODWIT_TRY(mark_container(record.sandbox, mark_of(record.containers.front())));
+  for (const RecordedContainer& container : record.containers) {
+    GODWIT_TRY(mark_container(container.name, mark_of(container)));
+    GODWIT_ASSIGN(const bool wanted, end_wanted(container.name));
+    if (wanted) GODWIT_TRY(end_moved_copy(mark_of(container)));
+  }
+  return {};
+}
+
+}  // namespace godwit::agent

@@ -3,13 +3,16 @@
 # `make setup`, and by every target that needs it: takes well under a second when nothing is missing.
 set -eu
 
-# Compiler and build; libraries; what the lab and the node image need; what lint needs.
+# Compiler and build; libraries; what the lab and the node image need; what container images need; what lint needs. Not
+# Go, which only tools/kubernetes.sh needs: Debian 12's is too old.
 packages="
 clang-19 clang-tidy-19 clang-format-19 lld-19 libclang-rt-19-dev libc6-dev libstdc++-12-dev
 ccache cmake ninja-build pkg-config make git
 libssl-dev nlohmann-json3-dev libcli11-dev liblz4-dev libzstd-dev libmnl-dev libprotozero-dev libxxhash-dev libfmt-dev
+libcurl4-openssl-dev libevent-dev libyaml-cpp-dev libtomlplusplus-dev libarchive-dev
 libgtest-dev libgmock-dev
 debootstrap gpgv debian-archive-keyring ca-certificates iproute2 iptables nftables util-linux procps
+jq
 shellcheck
 "
 

@@ -50,7 +50,9 @@ for preset in release asan tsan; do
   if [ "$preset" = release ]; then
     run_tests release "unit tests" --label-regex unit --parallel "$jobs" "$@"
     # One at a time: they measure, and each has nodes of its own.
-    run_tests release "tests with root and nodes" --label-exclude 'unit|bench' "$@"
+    run_tests release "tests with root and nodes" --label-exclude 'unit|bench|cluster' "$@"
+    # Clusters wait more than they work, and know nothing of each other. Those whose tests measure run alone.
+    run_tests release "tests with clusters" --label-regex cluster --parallel 2 "$@"
   else
     run_tests "$preset" "unit tests" --label-regex unit --parallel "$jobs" "$@"
   fi

@@ -1,0 +1,74 @@
+// What a pod that moves is to its kubelets and to those who look into it: probes, logs, commands.
+#include <gmock/gmock.h>
+
+#include <sstream>
+
+#include "rows.h"
+
+namespace godwit {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class ConductTest : public RowTest {
+ protected:
+  // Twice, and under its new name nothing has ever been restarted.
+  void expect_no_restart(const json& probe) const {
+    json strict = {{"periodSeconds", 1}, {"failureThreshold", 1}, {"timeoutSeconds", 1}};
+    strict.update(probe);
+    json container = {{"livenessProbe", strict}, {"readinessProbe", strict}};
+    if (!probe.contains("tcpSocket")) container["readinessProbe"]["tcpSocket"] = nullptr;
+    start_pod("cache", json::object(), container);
+    for (const std::string name : {"cache", "cache-clone-1"}) {
+      const json status = migrate(name)["status"];
+      ASSERT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
+    }
+    EXPECT_EQ(restarts("cache-clone-2"), 0);
+    for (const json& event : get({"events", "--field-selector", "reason=Unhealthy"})["items"]) {
+      // In a container that has moved none can be run: that is no failure of it, and changes nothing.
+      EXPECT_THAT(event.value("message", ""), Not(HasSubstr("Liveness probe failed")));
+    }
+  }
+};
+
+TEST_F(ConductTest, AStrictTcpProbeRestartsNothing) {
+  expect_no_restart({{"tcpSocket", {{"port", 6379}}}});
+}
+
+TEST_F(ConductTest, AStrictExecProbeRestartsNothing) {
+  expect_no_restart({{"exec", {{"command", {"redis-cli", "ping"}}}}});
+}
+
+// A program that writes a line every few milliseconds: what it wrote here and there is one sequence, but for lines that
+// were under way to the log of the source's node when it was frozen.
+TEST_F(ConductTest, LogsGoOnAndCommandsRun) {
+  start_pod("cache", json::object(),
+            {{"image", "godwit.test/tiny:1"},
+             {"command", {"sh", "-c", "n=0; while :; do n=$((n+1)); echo $n; sleep 0.02; done"}},
+             {"readinessProbe", nullptr}});
+  const auto numbers = [&](const std::string& name) {
+    std::istringstream text(kubectl({"logs", name}));
+    std::vector<int> all;
+    for (int number = 0; text >> number;) all.push_back(number);
+    return all;
+  };
+  EXPECT_TRUE(eventually(soon(), [&] { return numbers("cache").size() > 50; }));
+  const json status = migrate("cache")["status"];
+  ASSERT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
+  const size_t before = numbers("cache-clone-1").size();
+  EXPECT_TRUE(eventually(soon(), [&] { return numbers("cache-clone-1").size() > before + 50; }));
+  const std::vector<int> there = numbers("cache-clone-1");
+  EXPECT_EQ(there[0], 1) << "what it wrote before is there too";
+  int missing = 0;
+  for (size_t i = 1; i < there.size(); ++i) {
+    ASSERT_GT(there[i], there[i - 1]) << "it did not begin anew";
+    missing += there[i] - there[i - 1] - 1;
+  }
+  EXPECT_LE(missing, 5);
+  EXPECT_EQ(kubectl({"exec", "cache-clone-1", "--", "echo", "here"}), "here\n");
+  EXPECT_EQ(kubectl({"logs", "--tail=1", "cache-clone-1"}).empty(), false);
+}
+
+}  // namespace
+}  // namespace godwit

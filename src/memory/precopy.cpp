@@ -186,6 +186,9 @@ Result<FinalProcess> PrecopySource::scan_finally(Process& process, RunSink& sink
     if (run.kind == RunKind::data) submitted.insert(run.address, run.pages);
     return sink.submit(process.identity, run);
   }));
+  // If it goes on, no round may look at it, but another's tracker may protect its pages (vfork): what is protected says
+  // nothing about it.
+  if (!process.scanned) GODWIT_TRY(process.tracker->disarm());
   const bool writes_code = std::ranges::any_of(scanned.mappings, [&](const os::Vma& vma) {
     return vma.execute && submitted.first(vma.start, vma.end).has_value();
   });

@@ -1,11 +1,13 @@
 #include "criu/criu_program.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 #include "criu/rpc.h"
@@ -15,6 +17,7 @@
 namespace godwit::criu {
 namespace {
 
+constexpr int lock_number = 6;  // in criu
 constexpr const char* install_hint = "install criu 4.2 or newer (Debian forky has it) on this node";
 
 std::vector<std::string> search_directories() {
@@ -57,7 +60,7 @@ std::string version_text(int version) {
 }
 
 Result<Response> ask(const CriuProgram& criu, RequestType type, Deadline deadline) {
-  GODWIT_ASSIGN(Swrk swrk, criu.start({}));
+  GODWIT_ASSIGN(Swrk swrk, criu.start({}, deadline));
   GODWIT_TRY(send_packet(swrk.socket.get(), encode_request(type)));
   auto packet = receive_packet(swrk.socket.get(), deadline);
   if (!packet) return std::unexpected(std::move(packet).error().context(criu.path() + " swrk"));
@@ -98,7 +101,7 @@ Result<> CriuProgram::warm_up(Deadline deadline) const {
   return {};
 }
 
-Result<Swrk> CriuProgram::start(const SwrkOptions& options) const {
+Result<Swrk> CriuProgram::start(const SwrkOptions& options, Deadline deadline) const {
   GODWIT_ASSIGN(os::SocketPair socket, os::seqpacket_pair());
   os::Command command{.argv = {path_, "swrk", "3"},
                       .directory = options.directory,
@@ -116,8 +119,29 @@ Result<Swrk> CriuProgram::start(const SwrkOptions& options) const {
     command.environment = {"LD_PRELOAD=" + shim_, "GODWIT_SHIM=" + options.shim_mode, "GODWIT_SHIM_READY=4",
                            "GODWIT_SHIM_SCANNED=5"};
   }
+  UniqueFd lock;
+  if (!options.lock.empty()) {
+    GODWIT_ASSIGN(lock, take_lock(options.lock, deadline));
+    command.descriptors.emplace_back(lock.get(), lock_number);
+  }
   GODWIT_ASSIGN(os::Subprocess process, os::Subprocess::start(command));
   return Swrk{std::move(process), std::move(socket.ours), std::move(ready.read), std::move(scanned.write)};
+}
+
+Result<UniqueFd> CriuProgram::take_lock(const std::string& path, Deadline deadline) {
+  GODWIT_ASSIGN(UniqueFd file, os::open_file(path, O_RDWR | O_CREAT, 0600));
+  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno("lock {}", path);
+    if (deadline.expired()) return fail("the process that holds {} does not end", path);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return file;
+}
+
+Result<> CriuProgram::wait_unlocked(const std::string& path, Deadline deadline) {
+  if (!os::exists(path)) return {};
+  GODWIT_TRY(take_lock(path, deadline));
+  return {};
 }
 
 Result<> CriuProgram::wait_loaded(Swrk& swrk, Deadline deadline) {

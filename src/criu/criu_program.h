@@ -18,6 +18,7 @@ struct SwrkOptions {
   std::string network_namespace;             // a path to enter first; empty: ours
   std::string directory;                     // its working directory; empty: ours
   std::vector<std::string> namespaces = {};  // further ones to enter
+  std::string lock = {};                     // a file that is locked while it lives; empty: none
 };
 
 // A `criu swrk` process and our end of its socket. It lives on when its owner dies: a criu that is killed in the middle
@@ -44,7 +45,13 @@ class CriuProgram {
   // would otherwise take longer. Also fails if criu finds this kernel unfit for restoring with lazy memory.
   [[nodiscard]] Result<> warm_up(Deadline deadline) const;
 
-  [[nodiscard]] Result<Swrk> start(const SwrkOptions& options) const;
+  // The lock at `path`, a file that is made if it is not there; waits for whoever holds it. It is held until all who
+  // were given the descriptor have ended.
+  static Result<UniqueFd> take_lock(const std::string& path, Deadline deadline);
+  // Until no process holds that lock. At once if there is no such file.
+  static Result<> wait_unlocked(const std::string& path, Deadline deadline);
+
+  [[nodiscard]] Result<Swrk> start(const SwrkOptions& options, Deadline deadline) const;
   // Waits until a criu started with a shim mode has loaded itself and the shim. Without the shim a dump would contain
   // all memory, and a restored container might run unheld: so its absence is an error.
   [[nodiscard]] static Result<> wait_loaded(Swrk& swrk, Deadline deadline);

@@ -17,6 +17,7 @@ namespace godwit::criu {
 namespace {
 
 constexpr const char* log_name = "dump.log";
+constexpr const char* lock_name = "/criu.lock";                // in the work directory
 constexpr const char* copied_objects_name = "copied-objects";  // shim/shim.c reads it
 constexpr uint32_t seize_timeout_s = 10;                       // criu's own, should our deadline be longer
 
@@ -43,6 +44,10 @@ Result<> measure_images(const std::string& images_dir, DumpReport& report) {
 
 }  // namespace
 
+Result<> wait_until_dump_ended(const std::string& work_dir, Deadline deadline) {
+  return CriuProgram::wait_unlocked(work_dir + lock_name, deadline);
+}
+
 bool retryable(const Error& error) {
   return error.code == EAGAIN;
 }
@@ -52,7 +57,9 @@ Result<Dump> Dump::prepare(const CriuProgram& criu, pid_t init_pid, std::string 
   GODWIT_ASSIGN(Swrk swrk, criu.start({.shim_mode = "dump",
                                        .network_namespace = fmt::format("/proc/{}/ns/net", init_pid),
                                        .directory = work_dir,
-                                       .namespaces = foreign}));
+                                       .namespaces = foreign,
+                                       .lock = work_dir + lock_name},
+                                      deadline));
   GODWIT_TRY(CriuProgram::wait_loaded(swrk, deadline));
   return Dump(init_pid, std::move(images_dir), std::move(work_dir), std::move(swrk));
 }

@@ -48,6 +48,10 @@ struct DumpReport {
   uint64_t page_bytes = 0;  // of those, contents of memory: a few pages
 };
 
+// After the death of a process that had a Dump with that work directory: its criu lets go of the tasks in good order
+// and writes the freezer's state back, so whoever thaws them must come after it. At once if there was none.
+Result<> wait_until_dump_ended(const std::string& work_dir, Deadline deadline);
+
 // True if the error was a passing state of the container: thaw it, and try again a little later.
 bool retryable(const Error& error);
 

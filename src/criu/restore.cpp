@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -72,15 +71,7 @@ Result<> remove_runc_state(const std::string& runc_root, const std::string& cont
 }
 
 Result<> wait_until_restore_ended(const std::string& work_dir, Deadline deadline) {
-  const std::string path = work_dir + lock_name;
-  if (!os::exists(path)) return {};
-  GODWIT_ASSIGN(const UniqueFd lock, os::open_file(path, O_RDWR));
-  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno("lock {}", path);
-    if (deadline.expired()) return fail("the runc of a restore that was given up does not end");
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return {};
+  return CriuProgram::wait_unlocked(work_dir + lock_name, deadline);
 }
 
 Result<std::unique_ptr<Restore>> Restore::prepare(const CriuProgram& criu, RestorePlace place, Deadline deadline) {
@@ -89,7 +80,7 @@ Result<std::unique_ptr<Restore>> Restore::prepare(const CriuProgram& criu, Resto
   const nlohmann::json descriptors = restore->place_.descriptors;
   GODWIT_TRY(os::write_file_atomic(restore->place_.images_dir + "/descriptors.json", descriptors.dump()));
   GODWIT_TRY(os::make_directories(restore->place_.bundle + "/empty", 0555));
-  GODWIT_TRY(restore->start_runc());
+  GODWIT_TRY(restore->start_runc(deadline));
   if (auto waiting = restore->wait_for_criu(deadline); !waiting)
     return std::unexpected(restore->describe(std::move(waiting).error().context("prepare the restore")));
   if (restore->place_.criu_waits) GODWIT_TRY(restore->place_.criu_waits(restore->between_.criu_pid));
@@ -110,7 +101,7 @@ std::vector<std::string> Restore::runc_command() const {
   return words;
 }
 
-Result<> Restore::start_runc() {
+Result<> Restore::start_runc(Deadline deadline) {
   os::Command command{.argv = runc_command(),
                       .environment = stand_in_.environment(place_.init_pid, place_.foreign),
                       .directory = place_.bundle,
@@ -121,8 +112,7 @@ Result<> Restore::start_runc() {
                                            place_.work_dir, "--bundle", place_.bundle});
   if (!place_.pid_file.empty()) command.argv.insert(command.argv.end(), {"--pid-file", place_.pid_file});
   command.argv.push_back(place_.container_id);
-  GODWIT_ASSIGN(const UniqueFd lock, os::open_file(place_.work_dir + lock_name, O_RDWR | O_CREAT, 0600));
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno("lock {}{}", place_.work_dir, lock_name);
+  GODWIT_ASSIGN(const UniqueFd lock, CriuProgram::take_lock(place_.work_dir + lock_name, deadline));
   command.descriptors.emplace_back(lock.get(), lock_number);
   GODWIT_ASSIGN(runc_, place_.start_runc ? place_.start_runc(command) : os::Subprocess::start(command));
   return {};

@@ -105,7 +105,7 @@ class Restore {
  private:
   Restore(StandIn stand_in, RestorePlace place) : place_(std::move(place)), stand_in_(std::move(stand_in)) {}
 
-  Result<> start_runc();
+  Result<> start_runc(Deadline deadline);
   Result<> wait_for_criu(Deadline deadline);
   Result<> release_request(const std::vector<MountSource>& tmpfs);
   Result<RestoreReport> converse(const std::function<Result<>(pid_t)>& before_hold, Deadline deadline);

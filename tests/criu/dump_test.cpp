@@ -61,9 +61,14 @@ TEST_F(DumpTest, HoldsTheContainerAndItGoesOnWhenThawed) {
   ASSERT_EQ(before.size(), 4U);
   bool written = false;
   ASSERT_TRUE(dump.scanned(shared_objects(freezer)).has_value());
-  const auto report = dump.run(request(), freezer, soon(), [&] { written = true; });
+  const std::string work = place_.bundle() + "/work-dump";
+  const auto report = dump.run(request(), freezer, soon(), [&] {
+    written = true;
+    EXPECT_FALSE(wait_until_dump_ended(work, Deadline::after(milliseconds(20)))) << "its criu still holds the tasks";
+  });
   ASSERT_TRUE(report.has_value()) << report.error().message;
   EXPECT_TRUE(written);
+  EXPECT_TRUE(wait_until_dump_ended(work, soon()));
   EXPECT_EQ(freezer.state().value(), os::CgroupFreezer::State::frozen);
   EXPECT_EQ(read_counters(freezer), before) << "not one instruction ran";
   EXPECT_LT(report->page_bytes, 64U << 10) << "contents of memory are none of criu's business";

@@ -1,5 +1,8 @@
 #include "network/moved_routes.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
 #include <set>
 
@@ -56,6 +59,17 @@ void follow_connections_leniently() {
   if (auto written = os::write_file(path, "1"); !written) log_warning("{}", written.error().message);
 }
 
+// Held while the routes are read and the rules written after them: the agent and its workers do so at any time, and the
+// older list must not be written last.
+Result<UniqueFd> lock_rules() {
+  GODWIT_TRY(os::make_directories("/run/godwit"));
+  GODWIT_ASSIGN(UniqueFd file, os::open_file("/run/godwit/passing.lock", O_RDWR | O_CREAT, 0600));
+  while (::flock(file.get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return fail_errno("lock /run/godwit/passing.lock");
+  }
+  return file;
+}
+
 std::string elements(const std::vector<Listed>& routes, bool six, const char* set) {
   std::string list;
   for (const Listed& one : routes) {
@@ -94,6 +108,7 @@ Result<> change_moved_routes(const MovedRouteChanges& changes) {
 }
 
 Result<> exempt_passing_packets() {
+  GODWIT_ASSIGN(const UniqueFd lock, lock_rules());
   GODWIT_ASSIGN(const std::vector<Listed> routes, list_routes());
   std::set<std::string> interfaces{"all"};
   for (const Listed& one : routes) interfaces.insert(one.interface);

@@ -174,7 +174,8 @@ Result<> SourceWorker::plan_network(const std::string& destination) {
     away_ = std::move(*away);
     return {};
   }
-  if (network_ == NetworkMode::preserve) return std::unexpected(std::move(away.error()));
+  const bool cannot_be = away.error().code == EHOSTUNREACH;
+  if (!cannot_be || network_ == NetworkMode::preserve) return std::unexpected(std::move(away.error()));
   events_->note("the address cannot be kept: " + away.error().message);
   network_ = NetworkMode::reconnect;
   return {};

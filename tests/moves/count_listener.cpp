@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <memory>
@@ -16,6 +17,7 @@ namespace godwit::moves {
 
 constexpr int poll_interval_ms = 50;
 constexpr size_t anomalies_max = 16;
+constexpr uint64_t late_max = 20;  // 100 ms
 
 Result<std::unique_ptr<CountListener>> CountListener::start(const std::string& netns_path) {
   GODWIT_ASSIGN(UniqueFd socket, network::socket_in(netns_path, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -44,11 +46,12 @@ void CountListener::listen(const std::stop_token& stop) {
 
 void CountListener::note(uint64_t count) {
   const std::lock_guard lock(mutex_);
-  if (count <= last_) {
+  const bool again = !heard_.insert(count).second;
+  if (again || count + late_max < last_) {
     if (anomalies_.size() < anomalies_max) anomalies_.push_back(fmt::format("{} came after {}", count, last_));
     return;
   }
-  last_ = count;
+  last_ = std::max(last_, count);
 }
 
 uint64_t CountListener::last() const {
@@ -73,6 +76,7 @@ std::vector<std::string> CountListener::take_anomalies() {
 void CountListener::expect_new_container() {
   const std::lock_guard lock(mutex_);
   last_ = 0;
+  heard_.clear();
 }
 
 }  // namespace godwit::moves

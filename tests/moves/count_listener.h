@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "base/deadline.h"
@@ -15,8 +16,8 @@
 namespace godwit::moves {
 
 // The container sends its count, as decimal text, in one datagram each, every time one more than before. A count that
-// comes twice, or that is less than one that came before, can only be of a second copy, or of one that went back in
-// time. Owned by a test; any thread may call.
+// comes twice, or long after greater ones, can only be of a second copy, or of one that went back in time; datagrams
+// that overtake each other on a busy machine come once each. Owned by a test; any thread may call.
 class CountListener {
  public:
   static constexpr uint16_t port = 9000;
@@ -43,6 +44,7 @@ class CountListener {
   UniqueFd socket_;
   mutable std::mutex mutex_;  // guards what follows
   uint64_t last_ = 0;
+  std::unordered_set<uint64_t> heard_;
   std::vector<std::string> anomalies_;
   std::jthread thread_;  // last: uses all of the above
 };

@@ -46,6 +46,10 @@ class KillTest : public FaultTest {
     if (victims.destination_agent) ASSERT_TRUE(nodes().start_agent(there()).has_value());
   }
 
+  [[nodiscard]] bool knows(int node, const std::string& session) {
+    return std::ranges::any_of(nodes().sessions(node), [&](const auto& known) { return known.session == session; });
+  }
+
   // Waits until both sides' sessions have ended; finds out where the container is, and that it is there alone.
   void settle(const std::string& session) {
     const auto result = nodes().outcome(here_, session, Deadline::after(settle_time));
@@ -54,6 +58,7 @@ class KillTest : public FaultTest {
     for (const agent::SessionInfo& known : nodes().sessions(there())) {
       if (known.session != session) continue;
       const auto other = nodes().outcome(there(), session, Deadline::after(settle_time));
+      if (!other && !knows(there(), session)) continue;  // killed before the two had spoken
       ASSERT_TRUE(other.has_value()) << other.error().message;
       ended_there = other->reason.find("before all memory was in place") != std::string::npos;
       if (!ended_there) EXPECT_EQ(other->ok, result->ok) << other->reason << " / " << result->reason;
@@ -75,6 +80,18 @@ class KillTest : public FaultTest {
       EXPECT_THAT(result->reason, testing::Not(testing::IsEmpty()));
     }
     expect_runs_only_on(here_, there());
+  }
+
+  // Waits until pages are on their way, by all connections that a move needs.
+  static bool copies(const Move& move) {
+    for (const Deadline deadline = Deadline::after(std::chrono::seconds(20)); !deadline.expired();) {
+      for (const agent::Event& event : move.events()) {
+        const auto* progress = std::get_if<agent::ProgressEvent>(&event);
+        if (progress != nullptr && progress->bytes_sent > 0) return true;
+      }
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+    return false;
   }
 
   // The short phases are hit at several moments.
@@ -151,7 +168,7 @@ TEST_F(KillTest, AMoveGoesOnWhileBothAgentsAreStartedAgain) {
   const auto move = nodes().begin_move("counter", 1, 2, options);
   const auto begun = move->wait_for_phase(Phase::pre_copy, Deadline::after(std::chrono::seconds(20)));
   ASSERT_TRUE(begun.has_value()) << begun.error().message;
-  std::this_thread::sleep_for(milliseconds(100));  // the lanes are being connected
+  ASSERT_TRUE(copies(*move));
   kill({.source_agent = true, .destination_agent = true}, move->session());
   const auto result = move->result();
   ASSERT_TRUE(result.has_value()) << result.error().message;

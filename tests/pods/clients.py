@@ -24,10 +24,12 @@ answered = [threading.Event() for _ in range(clients)]  # once, or there is a pr
 
 def connect():
     """A Service answers when its endpoints have come to the node."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
-            return socket.create_connection((address, port), timeout=30)
+            connection = socket.create_connection((address, port), timeout=3)
+            connection.settimeout(30)
+            return connection
         except OSError:
             if time.monotonic() > deadline:
                 raise

@@ -155,7 +155,7 @@ ClientProgram::ClientProgram(const lab::Node& place, const std::string& script,
     return;
   }
   process_.emplace(std::move(*process));
-  for (const Deadline deadline = soon(); !deadline.expired();) {
+  for (const Deadline deadline = patient(); !deadline.expired();) {
     if (os::read_file(log_).value_or("").starts_with("started")) return;
     std::this_thread::sleep_for(milliseconds(20));
   }
@@ -331,8 +331,8 @@ spec:
                     name, node(number).name()));
   kubectl({"wait", "--for=condition=Ready", "pod/" + name, "--timeout=60s"});
   const auto found = node(number).exec({"sh", "-c",
-                                        fmt::format("for n in $(ip netns list | cut -d' ' -f1); do "
-                                                    "ip -n $n addr show | grep -q ' {}/' && echo $n; done",
+                                        fmt::format("for n in $(ip netns list 2>/dev/null | cut -d' ' -f1); do "
+                                                    "ip -n $n addr show 2>/dev/null | grep -q ' {}/' && echo $n; done",
                                                     address_of(name))},
                                        soon());
   std::string netns = found ? found->text : "";

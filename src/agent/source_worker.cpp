@@ -11,7 +11,6 @@
 #include "agent/pod_container.h"
 #include "agent/worker_arguments.h"
 #include "base/log.h"
-#include "criu/dump.h"
 #include "network/address_book.h"
 #include "os/fd_passing.h"
 #include "os/file.h"
@@ -30,7 +29,6 @@ using nlohmann::json;
 constexpr auto prepare_time = std::chrono::seconds(30);
 constexpr auto prepare_pod_time = std::chrono::seconds(180);
 constexpr auto freeze_time = std::chrono::seconds(10);
-constexpr auto criu_time = std::chrono::seconds(5);  // for one that was asked to dump to notice that its worker is dead
 constexpr auto ask_interval = std::chrono::milliseconds(1500);
 constexpr auto retry_interval = std::chrono::seconds(1);
 constexpr auto copy_time_default = std::chrono::minutes(60);
@@ -125,10 +123,7 @@ Result<> SourceWorker::recover(const std::optional<SourceRecord>& record) {
   }
   if (!hold) return std::unexpected(std::move(hold.error()));
   hold_.emplace(std::move(*hold));
-  for (size_t i = 0; i < record_.containers.size(); ++i) {
-    const auto ended = criu::wait_until_dump_ended(session_.member_path(i, "work"), Deadline::after(criu_time));
-    if (!ended) log_warning("the dead worker's criu: {}", ended.error().message);
-  }
+  wait_for_dumps();
   drive({.kind = record->given_away ? Kind::restarted_given_away : Kind::restarted});
   return {};
 }

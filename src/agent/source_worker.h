@@ -69,6 +69,7 @@ class SourceWorker {
   Result<> send_prepare();
   Result<> copy();
   Result<> prepare_dumps();
+  void wait_for_dumps() const;
   void lift_limits();
   Result<> put_back_limits();
   Result<> dump();

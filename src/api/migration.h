@@ -1,4 +1,4 @@
-// The Migration resource as typed values (deploy/crds/migrations.yaml says what each field means to users).
+// The Migration resource as typed values (deploy/helm/godwit/definitions/migrations.yaml says what each field means).
 //
 // The JSON object stays the truth: what is read here is a view, and writing changes only the fields that are named
 // here, so that fields of other versions and other writers are kept.

@@ -1,5 +1,5 @@
-// The NodeTemplate resource as typed values (deploy/crds/nodetemplates.yaml says what each field means to users); a
-// view as that of migration.h.
+// The NodeTemplate resource as typed values, a view as that of migration.h;
+// deploy/helm/godwit/definitions/nodetemplates.yaml says what each field means to users.
 #pragma once
 
 #include <cstdint>

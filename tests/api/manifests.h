@@ -11,7 +11,7 @@
 
 namespace godwit::api {
 
-// Creates the definitions of deploy/crds, once in this process, and waits until they are served.
+// Creates the definitions of deploy/helm/godwit/definitions, once in this process, and waits until they are served.
 void install_definitions();
 
 // Standard output and error of kubectl; a failed test if its status is not 0.

@@ -127,7 +127,7 @@ Result<> install(cluster::NetworkMode mode) {
   }
   for (const char* name : {"migrations", "nodetemplates"}) {
     GODWIT_ASSIGN(const std::string manifest,
-                  os::read_file(fmt::format("{}/deploy/crds/{}.yaml", GODWIT_SOURCE, name)));
+                  os::read_file(fmt::format("{}/deploy/helm/godwit/definitions/{}.yaml", GODWIT_SOURCE, name)));
     GODWIT_TRY(all.cluster->apply(manifest, patient()));
   }
   GODWIT_TRY(all.cluster->kubectl(

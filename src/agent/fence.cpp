@@ -1,10 +1,7 @@
 #include "agent/fence.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
+#include <cerrno>
 #include <charconv>
-#include <thread>
 
 #include "agent/session_directory.h"
 #include "base/deadline.h"
@@ -37,13 +34,9 @@ Result<int64_t> parse_fence(const std::string& line) {
 Result<> check_fence(int64_t sequence) {
   const std::string path = SessionDirectory::root() + "/../fence";
   GODWIT_TRY(os::make_directories(SessionDirectory::root()));
-  const UniqueFd lock(::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock) return fail_errno("open {}.lock", path);
-  const Deadline deadline = Deadline::after(lock_time);
-  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (deadline.expired()) return fail("{} is locked by another order", path);
-    std::this_thread::sleep_for(milliseconds(5));
-  }
+  auto lock = os::lock_file(path + ".lock", Deadline::after(lock_time));
+  if (!lock && lock.error().code == EWOULDBLOCK) return fail("{} is locked by another order", path);
+  GODWIT_ASSIGN(const UniqueFd held, std::move(lock));
   int64_t highest = 0;
   if (os::exists(path)) {
     GODWIT_ASSIGN(const std::string text, os::read_file(path));

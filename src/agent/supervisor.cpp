@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -66,13 +65,10 @@ Result<std::string> read_line(int fd, Deadline deadline) {
 Result<> Supervisor::listen() {
   GODWIT_TRY(memory_id());  // made by one process, before workers ask
   const std::string run = SessionDirectory::root() + "/..";
-  GODWIT_ASSIGN(instance_lock_, os::open_file(run + "/agent.lock", O_RDWR | O_CREAT, 0600));
   // The agent before us may just be ending.
-  const Deadline deadline = Deadline::after(predecessor_time);
-  while (::flock(instance_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (deadline.expired()) return fail("another agent is running on this node");
-    std::this_thread::sleep_for(milliseconds(10));
-  }
+  auto lock = os::lock_file(run + "/agent.lock", Deadline::after(predecessor_time));
+  if (!lock && lock.error().code == EWOULDBLOCK) return fail("another agent is running on this node");
+  GODWIT_ASSIGN(instance_lock_, std::move(lock));
   GODWIT_ASSIGN(transfer::Listener listener, transfer::Listener::open(config_.listen_address, config_.port));
   peer_listener_.emplace(std::move(listener));
   GODWIT_ASSIGN(command_listener_, listen_unix_stream(run + "/agent.sock"));

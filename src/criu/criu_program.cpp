@@ -1,13 +1,11 @@
 #include "criu/criu_program.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <thread>
 #include <vector>
 
 #include "criu/rpc.h"
@@ -121,27 +119,11 @@ Result<Swrk> CriuProgram::start(const SwrkOptions& options, Deadline deadline) c
   }
   UniqueFd lock;
   if (!options.lock.empty()) {
-    GODWIT_ASSIGN(lock, take_lock(options.lock, deadline));
+    GODWIT_ASSIGN(lock, os::lock_file(options.lock, deadline));
     command.descriptors.emplace_back(lock.get(), lock_number);
   }
   GODWIT_ASSIGN(os::Subprocess process, os::Subprocess::start(command));
   return Swrk{std::move(process), std::move(socket.ours), std::move(ready.read), std::move(scanned.write)};
-}
-
-Result<UniqueFd> CriuProgram::take_lock(const std::string& path, Deadline deadline) {
-  GODWIT_ASSIGN(UniqueFd file, os::open_file(path, O_RDWR | O_CREAT, 0600));
-  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno("lock {}", path);
-    if (deadline.expired()) return fail("the process that holds {} does not end", path);
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return file;
-}
-
-Result<> CriuProgram::wait_unlocked(const std::string& path, Deadline deadline) {
-  if (!os::exists(path)) return {};
-  GODWIT_TRY(take_lock(path, deadline));
-  return {};
 }
 
 Result<> CriuProgram::wait_loaded(Swrk& swrk, Deadline deadline) {

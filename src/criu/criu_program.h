@@ -45,12 +45,6 @@ class CriuProgram {
   // would otherwise take longer. Also fails if criu finds this kernel unfit for restoring with lazy memory.
   [[nodiscard]] Result<> warm_up(Deadline deadline) const;
 
-  // The lock at `path`, a file that is made if it is not there; waits for whoever holds it. It is held until all who
-  // were given the descriptor have ended.
-  static Result<UniqueFd> take_lock(const std::string& path, Deadline deadline);
-  // Until no process holds that lock. At once if there is no such file.
-  static Result<> wait_unlocked(const std::string& path, Deadline deadline);
-
   [[nodiscard]] Result<Swrk> start(const SwrkOptions& options, Deadline deadline) const;
   // Waits until a criu started with a shim mode has loaded itself and the shim. Without the shim a dump would contain
   // all memory, and a restored container might run unheld: so its absence is an error.

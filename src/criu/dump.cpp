@@ -45,7 +45,7 @@ Result<> measure_images(const std::string& images_dir, DumpReport& report) {
 }  // namespace
 
 Result<> wait_until_dump_ended(const std::string& work_dir, Deadline deadline) {
-  return CriuProgram::wait_unlocked(work_dir + lock_name, deadline);
+  return os::wait_unlocked(work_dir + lock_name, deadline);
 }
 
 bool retryable(const Error& error) {

@@ -71,7 +71,7 @@ Result<> remove_runc_state(const std::string& runc_root, const std::string& cont
 }
 
 Result<> wait_until_restore_ended(const std::string& work_dir, Deadline deadline) {
-  return CriuProgram::wait_unlocked(work_dir + lock_name, deadline);
+  return os::wait_unlocked(work_dir + lock_name, deadline);
 }
 
 Result<std::unique_ptr<Restore>> Restore::prepare(const CriuProgram& criu, RestorePlace place, Deadline deadline) {
@@ -112,7 +112,7 @@ Result<> Restore::start_runc(Deadline deadline) {
                                            place_.work_dir, "--bundle", place_.bundle});
   if (!place_.pid_file.empty()) command.argv.insert(command.argv.end(), {"--pid-file", place_.pid_file});
   command.argv.push_back(place_.container_id);
-  GODWIT_ASSIGN(const UniqueFd lock, CriuProgram::take_lock(place_.work_dir + lock_name, deadline));
+  GODWIT_ASSIGN(const UniqueFd lock, os::lock_file(place_.work_dir + lock_name, deadline));
   command.descriptors.emplace_back(lock.get(), lock_number);
   GODWIT_ASSIGN(runc_, place_.start_runc ? place_.start_runc(command) : os::Subprocess::start(command));
   return {};

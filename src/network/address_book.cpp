@@ -1,8 +1,5 @@
 #include "network/address_book.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
 #include <cstdlib>
 
@@ -36,11 +33,7 @@ Result<std::string> path_of(const char* kind, const std::string& sandbox) {
 // Held while one lives. Blocks for as long as another process is in one step, a plugin's call at most.
 Result<UniqueFd> lock() {
   for (const char* kind : {kept, guest}) GODWIT_TRY(os::make_directories(directory() + "/" + kind, 0700));
-  GODWIT_ASSIGN(UniqueFd file, os::open_file(directory() + "/lock", O_RDWR | O_CREAT, 0600));
-  while (::flock(file.get(), LOCK_EX) != 0) {
-    if (errno != EINTR) return fail_errno("lock {}/lock", directory());
-  }
-  return file;
+  return os::lock_file(directory() + "/lock", Deadline::never());
 }
 
 Result<std::optional<json>> read_record(const char* kind, const std::string& sandbox) {

@@ -1,8 +1,5 @@
 #include "network/moved_routes.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
 #include <set>
 
@@ -63,11 +60,7 @@ void follow_connections_leniently() {
 // older list must not be written last.
 Result<UniqueFd> lock_rules() {
   GODWIT_TRY(os::make_directories("/run/godwit"));
-  GODWIT_ASSIGN(UniqueFd file, os::open_file("/run/godwit/passing.lock", O_RDWR | O_CREAT, 0600));
-  while (::flock(file.get(), LOCK_EX) != 0) {
-    if (errno != EINTR) return fail_errno("lock /run/godwit/passing.lock");
-  }
-  return file;
+  return os::lock_file("/run/godwit/passing.lock", Deadline::never());
 }
 
 std::string elements(const std::vector<Listed>& routes, bool six, const char* set) {

@@ -1,6 +1,7 @@
 #include "os/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <array>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 
 namespace godwit::os {
 namespace fs = std::filesystem;
@@ -16,6 +18,23 @@ Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode) {
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
   if (!fd) return fail_errno("open {}", path);
   return fd;
+}
+
+Result<UniqueFd> lock_file(const std::string& path, Deadline deadline) {
+  GODWIT_ASSIGN(UniqueFd fd, open_file(path, O_RDWR | O_CREAT, 0600));
+  const bool for_ever = deadline.when() == Clock::time_point::max();
+  while (::flock(fd.get(), for_ever ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK || deadline.expired()) return fail_errno("lock {}", path);
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return fd;
+}
+
+Result<> wait_unlocked(const std::string& path, Deadline deadline) {
+  if (!exists(path)) return {};
+  GODWIT_TRY(lock_file(path, deadline));
+  return {};
 }
 
 Result<std::string> read_file(const std::string& path, size_t limit_bytes) {

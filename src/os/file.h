@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -13,6 +14,11 @@ namespace godwit::os {
 
 // Opens with O_CLOEXEC added. Errors: as open(2), with the path.
 Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode = 0);
+// The lock (flock(2)) of a file that is made if it is not there; waits for whoever holds it. Held until all who were
+// given the descriptor have closed it. EWOULDBLOCK: somebody else still held it at the deadline.
+Result<UniqueFd> lock_file(const std::string& path, Deadline deadline);
+// Until nobody holds that lock. At once if there is no such file.
+Result<> wait_unlocked(const std::string& path, Deadline deadline);
 // Whole contents; refuses more than `limit_bytes`.
 Result<std::string> read_file(const std::string& path, size_t limit_bytes = size_t{64} << 20);
 // One write(2) to an existing file: for /proc and cgroup files.

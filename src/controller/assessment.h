@@ -1,16 +1,15 @@
 // Keeps the labels of nodes and pods true: which nodes support live migration, which pods can be migrated. Follows
 // nodes, node templates and pods by watches; nothing is listed again and again. What else must know all nodes and pods
-// shares these: the addresses of pods that have moved.
+// listens along: the addresses of pods that have moved.
 #pragma once
 
-#include <memory>
 #include <stop_token>
 #include <thread>
 
 #include "controller/address_keeper.h"
+#include "controller/cluster_view.h"
 #include "controller/node_assessor.h"
 #include "controller/pod_assessor.h"
-#include "kube/informer.h"
 
 namespace godwit::controller {
 
@@ -24,8 +23,8 @@ struct AssessmentOptions {
 // Owned by whoever leads; all it uses outlives it.
 class Assessment {
  public:
-  Assessment(kube::Client& client, const AgentLink& agents, AssessmentOptions options);
-  ~Assessment();
+  Assessment(kube::Client& client, ClusterView& view, const AgentLink& agents, AssessmentOptions options);
+  ~Assessment() { stop(); }
   Assessment(const Assessment&) = delete;
   Assessment& operator=(const Assessment&) = delete;
 
@@ -35,19 +34,15 @@ class Assessment {
   void stop();
 
  private:
-  void watch_nodes();
-  void watch_templates();
-  void watch_pods();
+  void node_changed(const kube::Change& change);
+  void template_changed(const kube::Change& change);
   void begin_when_synced(const std::stop_token& stop);
 
   const AssessmentOptions options_;
   transfer::TokenBucket pace_;
   const LabelWriter writer_;
   NodeRoster roster_;
-  // Their handlers use the assessors, whose threads use their stores: the threads end first, then the informers go.
-  std::unique_ptr<kube::Informer> nodes_;
-  std::unique_ptr<kube::Informer> templates_;
-  std::unique_ptr<kube::Informer> pods_;
+  ClusterView& view_;
   NodeAssessor node_assessor_;
   PodAssessor pod_assessor_;
   AddressKeeper address_keeper_;

@@ -8,14 +8,14 @@ kube::ElectionOptions election_options(const std::string& namespace_name) {
   kube::ElectionOptions options;
   options.namespace_name = namespace_name;
   options.lease_name = lease_name;
-  options.terms = {.identity = kube::election_identity(), .duration = std::chrono::seconds(8)};
-  options.renew_within = std::chrono::seconds(5);
+  options.terms = {.identity = kube::election_identity(), .duration = std::chrono::seconds(10)};
+  options.renew_within = std::chrono::seconds(8);
   options.retry_interval = std::chrono::seconds(1);
   return options;
 }
 
-LiveController::Term::Term(const RunContext& context, const LiveControllerOptions& options)
-    : controller(context, options.controller), assessment(context.client, context.agents, options.assessment) {
+LiveController::Term::Term(const RunContext& context, ClusterView& view, const LiveControllerOptions& options)
+    : controller(context, options.controller), assessment(context.client, view, context.agents, options.assessment) {
   if (options.authority != nullptr) {
     signer.emplace(context.client, *options.authority, options.election.namespace_name);
   }
@@ -30,7 +30,8 @@ LiveController::LiveController(const RunContext& context, const LiveControllerOp
 
 void LiveController::begin(const kube::FencingToken& token) {
   context_.agents.set_fence(token.sequence);
-  term_ = std::make_unique<Term>(context_, options_);
+  if (view_ == nullptr) view_ = std::make_unique<ClusterView>(context_.client);
+  term_ = std::make_unique<Term>(context_, *view_, options_);
   term_->controller.start();
   term_->assessment.start();
   if (term_->signer) term_->signer->start();

@@ -41,7 +41,7 @@ class LiveController {
  private:
   // From the moment that it leads to the moment that it does no longer.
   struct Term {
-    Term(const RunContext& context, const LiveControllerOptions& options);
+    Term(const RunContext& context, ClusterView& view, const LiveControllerOptions& options);
     Controller controller;
     Assessment assessment;
     std::optional<CertificateSigner> signer;
@@ -51,7 +51,9 @@ class LiveController {
 
   const RunContext& context_;
   const LiveControllerOptions options_;
-  std::unique_ptr<Term> term_;  // the election's thread
+  // The election's thread. What a leader has seen of the cluster it goes on watching when it has lost the lead.
+  std::unique_ptr<ClusterView> view_;
+  std::unique_ptr<Term> term_;
   kube::LeaderElection election_;
 };
 

@@ -14,6 +14,7 @@ namespace {
 using nlohmann::json;
 
 constexpr auto call_time = std::chrono::seconds(20);
+constexpr auto slow_answer = milliseconds(500);
 // A template's status waits for the verdicts on its other nodes, which mostly come together.
 constexpr auto template_delay = std::chrono::milliseconds(500);
 
@@ -21,7 +22,11 @@ constexpr auto template_delay = std::chrono::milliseconds(500);
 
 Result<> LabelWriter::write(const kube::ObjectPath& object, const json& patch, const std::stop_token& stop) const {
   GODWIT_TRY(pace.take(1));
+  const auto sent = Clock::now();
   const auto written = client.patch(object, kube::PatchType::merge, patch, kube::within(call_time, stop));
+  // A server that is slow has too much to do, our Lease's renewal included: it is left alone as long again.
+  const auto took = std::chrono::ceil<milliseconds>(Clock::now() - sent);
+  if (took > slow_answer) kube::sleep_unless_stopped(took, Deadline::never(), stop);
   if (written || written.error().not_found() || written.error().conflict()) return {};
   return std::unexpected(Error(written.error()));
 }

@@ -26,7 +26,7 @@ json enabled_for(const std::string& pool) {
 
 struct AssessmentTest : ClusterTest {
   void start() {
-    assessment.emplace(client, link, impatient());
+    assessment.emplace(client, view, link, impatient());
     assessment->start();
   }
   json ready_condition(const std::string& name) {
@@ -35,6 +35,7 @@ struct AssessmentTest : ClusterTest {
                ? object["status"]["conditions"][0]
                : json::object();
   }
+  ClusterView view{client};
   std::optional<Assessment> assessment;
 };
 

@@ -48,7 +48,7 @@ TEST_F(ReplicasTest, WhenTheLeaderIsKilledTheOtherTakesOverWithinSeconds) {
   const double labelled_ms = elapsed_ms(killed);
   std::printf("a killed leader: the Lease taken over after %.0f ms, a pod labelled after %.0f ms\n", taken_over_ms,
               labelled_ms);
-  EXPECT_LT(taken_over_ms, 12'000);
+  EXPECT_LT(taken_over_ms, 14'000);
   EXPECT_LT(labelled_ms, 20'000);
   set_running("web-clone-1");
   agents.finish(agents.sessions().at(0), {.ok = true, .pause_ms = 7});
@@ -56,6 +56,32 @@ TEST_F(ReplicasTest, WhenTheLeaderIsKilledTheOtherTakesOverWithinSeconds) {
     return kube::text_at(get({api::migrations, space, "move", ""}), "/status/state") == "Completed";
   })) << second.log();
   EXPECT_EQ(agents.orders(), 1);
+}
+
+TEST_F(ReplicasTest, ALeaderThatASlowServerCostTheLeadGoesOnWithWhatItKnows) {
+  const std::string node = make_node(1, {{"pool", test_name}, {"kubernetes.io/arch", "amd64"}});
+  make_node(2, {{"pool", test_name}, {"kubernetes.io/arch", "amd64"}});
+  make_pool();
+  make_pod("web", node);
+  Replica replica(authority, space, "only");
+  ASSERT_TRUE(wait_until([&] { return enabled(pod_path("web")); })) << replica.log();
+  const auto lists = [](const char* resource) {
+    return kube::control_plane().requests({.verb = "list", .resource = resource});
+  };
+  const size_t nodes_before = lists("nodes");
+  const size_t pods_before = lists("pods");
+
+  kube::control_plane().suspend_server();
+  const bool lost = wait_until([&] { return replica.log().find("no longer leading") != std::string::npos; });
+  kube::control_plane().resume_server();
+  ASSERT_TRUE(lost) << replica.log();
+  make_pod("late", node);
+  ASSERT_TRUE(wait_until([&] { return enabled(pod_path("late")); })) << replica.log();
+  // What was judged before is judged again by the new term, of what the replica has kept.
+  label(pod_path("web"), api::labels::migration_disabled, "true");
+  ASSERT_TRUE(wait_until([&] { return !enabled(pod_path("web")); })) << replica.log();
+  EXPECT_EQ(lists("nodes"), nodes_before);
+  EXPECT_EQ(lists("pods"), pods_before);
 }
 
 TEST_F(ReplicasTest, ALeaderThatIsToldToEndGivesTheLeadAtOnce) {

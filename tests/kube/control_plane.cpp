@@ -1,6 +1,7 @@
 #include "control_plane.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <thread>
@@ -109,6 +110,14 @@ Result<> ControlPlane::start_etcd() {
 
 void ControlPlane::kill_server() {
   server_.reset();
+}
+
+void ControlPlane::suspend_server() {
+  ::kill(server_->pid(), SIGSTOP);
+}
+
+void ControlPlane::resume_server() {
+  ::kill(server_->pid(), SIGCONT);
 }
 
 Result<> ControlPlane::start_server() {

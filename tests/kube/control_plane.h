@@ -49,6 +49,9 @@ class ControlPlane {
   [[nodiscard]] std::string ca_path() const { return directory_ + "/ca.crt"; }
 
   void kill_server();  // SIGKILL
+  // It answers nobody, and keeps all connections, until it is let go on.
+  void suspend_server();
+  void resume_server();
   Result<> start_server();
   // The server's own certificate from another CA, as of the next start_server(); the CA's file is not replaced.
   Result<transfer::CertifiedKey> change_ca();

@@ -25,7 +25,7 @@ ClusterView::ClusterView(kube::Client& client)
              transformed_by(
                  kube::keep_fields({"/metadata/labels", "/status/addresses/*/type", "/status/addresses/*/address",
                                     "/status/conditions/*/type", "/status/conditions/*/status"}))),
-      templates_(client, api::node_templates, transformed_by(kube::drop_managed_fields)),
+      templates_(client, api::node_templates),
       pods_(client, kube::resources::pods, transformed_by(summarize_pod)) {
   pods_.add_index(pods_by_node, [](const json& pod) {
     std::string node = kube::text_at(pod, "/spec/nodeName");
@@ -35,9 +35,10 @@ ClusterView::ClusterView(kube::Client& client)
   pass_on(nodes_, &Listener::on_node);
   pass_on(templates_, &Listener::on_template);
   pass_on(pods_, &Listener::on_pod);
+  nodes_.start();
+  templates_.start();
+  pods_.start();
 }
-
-ClusterView::~ClusterView() = default;
 
 void ClusterView::pass_on(kube::Informer& informer, kube::Informer::Handler Listener::* handler) {
   informer.add_handler([this, handler](const kube::Change& change) {
@@ -47,22 +48,15 @@ void ClusterView::pass_on(kube::Informer& informer, kube::Informer::Handler List
 }
 
 void ClusterView::listen(Listener listener) {
-  {
-    const std::lock_guard lock(mutex_);
-    listener_ = std::move(listener);
-    // What an informer has stored meanwhile and not told yet is told twice.
-    const auto tell_all = [](const kube::Store& store, const kube::Informer::Handler& handler) {
-      for (const kube::Object& object : store.list()) handler({kube::key_of(*object), nullptr, object});
-    };
-    tell_all(nodes(), listener_->on_node);
-    tell_all(templates(), listener_->on_template);
-    tell_all(pods(), listener_->on_pod);
-  }
-  if (started_) return;
-  started_ = true;
-  nodes_.start();
-  templates_.start();
-  pods_.start();
+  const std::lock_guard lock(mutex_);
+  listener_ = std::move(listener);
+  // What an informer has stored meanwhile and not told yet is told twice.
+  const auto tell_all = [](const kube::Store& store, const kube::Informer::Handler& handler) {
+    for (const kube::Object& object : store.list()) handler({kube::key_of(*object), nullptr, object});
+  };
+  tell_all(nodes(), listener_->on_node);
+  tell_all(templates(), listener_->on_template);
+  tell_all(pods(), listener_->on_pod);
 }
 
 void ClusterView::listen_no_more() {

@@ -21,18 +21,18 @@ class ClusterView {
     kube::Informer::Handler on_pod;
   };
 
+  // Begins to list and to watch. `client` must outlive it.
   explicit ClusterView(kube::Client& client);
-  ~ClusterView();
+  ~ClusterView() = default;
   ClusterView(const ClusterView&) = delete;
   ClusterView& operator=(const ClusterView&) = delete;
 
-  // Tells `listener` of all that is known as if it had just appeared, then of every change. The first call begins to
-  // list and to watch. One listener at a time.
+  // Tells `listener` of all that is known as if it had just appeared, then of every change. One listener at a time.
   void listen(Listener listener);
   // When it returns the listener is not called any more.
   void listen_no_more();
 
-  // Whether everything has been listed, and the listener was told of it.
+  // Whether everything has been listed, and the listener, if there is one, was told of it.
   [[nodiscard]] bool has_synced() const;
   // Says in the log what keeps it from listing or watching, if anything does.
   void log_trouble() const;
@@ -47,7 +47,6 @@ class ClusterView {
 
   std::mutex mutex_;  // guards listener_
   std::optional<Listener> listener_;
-  bool started_ = false;  // only who calls listen()
   // Last: their threads end before the rest goes.
   kube::Informer nodes_;
   kube::Informer templates_;

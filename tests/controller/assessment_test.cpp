@@ -26,7 +26,8 @@ json enabled_for(const std::string& pool) {
 
 struct AssessmentTest : ClusterTest {
   void start() {
-    assessment.emplace(client, view, link, impatient());
+    view.emplace(client);
+    assessment.emplace(client, *view, link, impatient());
     assessment->start();
   }
   json ready_condition(const std::string& name) {
@@ -35,7 +36,7 @@ struct AssessmentTest : ClusterTest {
                ? object["status"]["conditions"][0]
                : json::object();
   }
-  ClusterView view{client};
+  std::optional<ClusterView> view;
   std::optional<Assessment> assessment;
 };
 

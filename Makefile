@@ -51,7 +51,7 @@ cluster-down:
 	@build/release/bin/godwit-cluster down
 
 build: setup
-	@$(step) "build: release" tools/build.sh release
+	@$(step) "build: programs" tools/build.sh release programs
 
 demo: image build
 	@build/release/bin/godwit demo $(ARGS)
@@ -63,7 +63,8 @@ test: image
 	  echo "==> what test clusters are made of could not be built: their tests will be skipped"
 	@tools/test.sh
 
-bench: image build
+bench: image
+	@$(step) "build: release" tools/build.sh release
 	@$(step) "benchmarks" ctest --test-dir build/release --label-regex bench --verbose
 
 lint: setup

@@ -4,6 +4,8 @@
 include(GoogleTest)
 # All that needs no root; what the sanitizer builds are for.
 add_custom_target(unit_tests)
+# All that is not a test or a benchmark.
+add_custom_target(programs)
 
 # godwit_room(NAME [DEPS room...] [LIBS library...]): DEPS are other rooms, LIBS third-party targets.
 function(godwit_room name)
@@ -55,4 +57,5 @@ function(godwit_program name)
   list(TRANSFORM PROGRAM_DEPS PREPEND godwit_)
   add_executable(${name} ${PROGRAM_SOURCES})
   target_link_libraries(${name} PRIVATE ${PROGRAM_DEPS})
+  add_dependencies(programs ${name})
 endfunction()

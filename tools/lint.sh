@@ -31,7 +31,7 @@ tidy_keys() {
   # Include lines of every file, then the headers that each source reaches, itself first.
   files 'src/*' 'apps/*' 'tests/*' 'bench/*' | grep -E '\.(h|cpp|c)$' | xargs grep -H '^#include "' |
     awk -F: '{ split($2, part, "\""); folder = $1; sub(/[^\/]*$/, "", folder); print $1, part[2], folder part[2] }' |
-    awk -v sources="$(sed -n 's/^ *"file": "\(.*\)".*/\1/p' build/release/compile_commands.json | sed "s|^$PWD/||" |
+    awk -v sources="$(sed -n 's/^ *"file": "\(.*\)".*/\1/p' build/lint/compile_commands.json | sed "s|^$PWD/||" |
       grep -E '^(src|apps)/' | grep -v '_test\.cpp$' | sort -u)" '
       function visit(file,   i, n, next_files) {
         if (file in seen) return
@@ -57,7 +57,7 @@ tidy_keys() {
 
 tidy_one() {
   local key=$1 source=$2 output
-  if output=$(clang-tidy-19 -p build/release --quiet "$source" 2>/dev/null); then
+  if output=$(clang-tidy-19 -p build/lint --quiet "$source" 2>/dev/null); then
     touch "$passed/$key"
     printf '  ok   %s\n' "$source"
   else
@@ -69,7 +69,7 @@ tidy_one() {
 check_tidy() {
   local todo
   # Sources are found by glob, so what is to be compiled is only known after configuring again.
-  cmake --preset release --log-level=WARNING >/dev/null
+  cmake --preset lint --log-level=WARNING >/dev/null
   todo=$(tidy_keys | while read -r key source; do [ -e "$passed/$key" ] || echo "$key $source"; done)
   [ -n "$todo" ] || return 0
   echo "  $(wc -l <<<"$todo") sources to look at, some 10 s each"

@@ -39,7 +39,7 @@ bool covers(const std::string& pattern, const std::string& config_path, const st
   return ::fnmatch(full.lexically_normal().c_str(), path.c_str(), FNM_PATHNAME) == 0;
 }
 
-std::string quoted(const std::string& path) {
+std::string in_quotes(const std::string& path) {
   return "\"" + path + "\"";
 }
 
@@ -66,7 +66,7 @@ Result<Insertion> import_file(const std::string& text, const std::string& config
   const toml::node* node = config.get("imports");
   if (node == nullptr) {
     // A key that stands before all tables belongs to none.
-    const std::string line = fmt::format("imports = [{}] # added by Godwit\n", quoted(path));
+    const std::string line = fmt::format("imports = [{}] # added by Godwit\n", in_quotes(path));
     return Insertion{.text = line + text, .inserted = line};
   }
   const toml::array* imports = node->as_array();
@@ -77,7 +77,7 @@ Result<Insertion> import_file(const std::string& text, const std::string& config
   const size_t line = offset_of(text, imports->source().begin);
   const size_t bracket = text.find('[', line + imports->source().begin.column - 1);
   if (bracket == std::string::npos) return fail("has `imports` that cannot be added to");
-  const std::string inserted = quoted(path) + (imports->empty() ? "" : ", ");
+  const std::string inserted = in_quotes(path) + (imports->empty() ? "" : ", ");
   std::string after = text;
   after.insert(bracket + 1, inserted);
   GODWIT_TRY(parse(after));
@@ -88,7 +88,7 @@ Result<std::string> without_insertion(const std::string& text, const std::string
   std::string before = text;
   const size_t at = inserted.empty() ? std::string::npos : text.find(inserted);
   if (at != std::string::npos) before.erase(at, inserted.size());
-  if (!inserted.empty() && before.contains(quoted(path))) {
+  if (!inserted.empty() && before.contains(in_quotes(path))) {
     return fail("imports {} in a way that is not Godwit's any more: take it out by hand", path);
   }
   return before;

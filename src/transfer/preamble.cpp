@@ -22,7 +22,7 @@ constexpr std::array<std::pair<Role, std::string_view>, 5> roles{{{Role::control
                                                                   {Role::command, "command"},
                                                                   {Role::query, "query"}}};
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string safe(text.substr(0, preamble_bytes_max));
   std::ranges::replace_if(safe, [](char c) { return c < ' ' || c > '~'; }, '?');
   return '"' + safe + '"';
@@ -79,15 +79,15 @@ std::string format_preamble(const Preamble& preamble) {
 Result<Preamble> parse_preamble(std::string_view line) {
   std::string_view rest = line;
   const std::string_view protocol = take_word(rest);
-  if (!protocol.starts_with(magic)) return fail("not a Godwit agent: its first line is {}", quoted(line));
+  if (!protocol.starts_with(magic)) return fail("not a Godwit agent: its first line is {}", in_quotes(line));
   if (protocol.substr(magic.size()) != version) {
-    return fail("the peer speaks {}, this agent speaks {}{}: run the same version on both nodes", quoted(protocol),
+    return fail("the peer speaks {}, this agent speaks {}{}: run the same version on both nodes", in_quotes(protocol),
                 magic, version);
   }
   const std::string_view session = take_word(rest);
-  if (!is_session_id(session)) return fail("session id {} is not 32 hexadecimal digits", quoted(session));
+  if (!is_session_id(session)) return fail("session id {} is not 32 hexadecimal digits", in_quotes(session));
   const auto role = role_by_name(rest);
-  if (!role) return fail("unknown role {}", quoted(rest));
+  if (!role) return fail("unknown role {}", in_quotes(rest));
   return Preamble{.session = std::string(session), .role = *role};
 }
 
@@ -105,7 +105,8 @@ Result<Preamble> read_preamble(int socket, Deadline deadline) {
     line.append(buffer.data(), take);
     if (newline != std::string_view::npos) break;
     if (line.size() >= preamble_bytes_max) {
-      return fail("not a Godwit agent: its first line is longer than {} bytes: {}", preamble_bytes_max, quoted(line));
+      return fail("not a Godwit agent: its first line is longer than {} bytes: {}", preamble_bytes_max,
+                  in_quotes(line));
     }
   }
   line.pop_back();

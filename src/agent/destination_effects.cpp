@@ -112,7 +112,6 @@ Result<> DestinationWorker::open_network(const PrepareBody& body, const Destinat
 Result<> DestinationWorker::choose_network(const PrepareBody& body, const network::Guest* guest) {
   const network::InterfaceConfig& interface = body.container.interface;
   const std::string& netns = record_.netns_path;
-  keeps_tcp_ = body.keep_tcp;
   reconnects_ = body.container.in_pod && guest == nullptr;
   if (reconnects_ && body.network == NetworkMode::preserve) {
     return fail("the clone pod has an address of its own: is godwit-cni a plugin of node {}'s network?",
@@ -127,7 +126,7 @@ Result<> DestinationWorker::choose_network(const PrepareBody& body, const networ
   const std::vector<std::string> announced = reconnects_ ? std::vector<std::string>() : interface.addresses;
   GODWIT_ASSIGN(network::Announcer announcer, network::Announcer::open(netns, interface.name, announced));
   announcer_.emplace(std::move(announcer));
-  if (reconnects_ || !keeps_tcp_) GODWIT_TRY(network::check_connections_can_be_ended(netns));
+  if (reconnects_ || !body.keep_tcp) GODWIT_TRY(network::check_connections_can_be_ended(netns));
   // What is bound to the old address can only be restored where that is.
   if (reconnects_) GODWIT_TRY(network::borrow_addresses(netns, interface));
   if (guest == nullptr || !guest->routed) return {};
@@ -206,6 +205,8 @@ Result<> DestinationWorker::restore() {
     if (lanes_) lanes_->abort();
     body = restore_body_;
   }
+  keeps_tcp_ = body.keep_tcp;
+  if (!keeps_tcp_) GODWIT_TRY(network::check_connections_can_be_ended(record_.netns_path));
   forget_ended(body);
   GODWIT_TRY(pager_->store_complete());
   // What one says to another before that is there would be answered by a reset.

@@ -124,6 +124,7 @@ Result<RestoreBody> restore_from_json(const json& source) {
   RestoreBody body;
   body.processes = read_list<RestoreBody::Process>(fields, "processes", processes_max, read_process);
   body.objects = read_list<RestoreBody::Object>(fields, "objects", objects_max, read_object);
+  body.keep_tcp = fields.flag("keep_tcp");
   if (fields.error()) return std::unexpected(*fields.error());
   return body;
 }

@@ -20,7 +20,7 @@ struct PrepareBody {
   std::string from;               // what the source calls its node
   uint64_t page_store_bytes = 0;  // RAM for pages that wait; 0: no limit but the machine's
   NetworkMode network = NetworkMode::automatic;
-  bool keep_tcp = true;
+  bool keep_tcp = true;            // as it was wanted then; the restore says what it came to
   std::vector<std::string> stdio;  // targets of the first process's descriptors 0, 1, 2
   // The other containers of its pod: members 1, 2, ... of the session; the one above is member 0.
   struct Companion {
@@ -50,6 +50,7 @@ struct RestoreBody {
   };
   std::vector<Process> processes;
   std::vector<Object> objects;  // shared memory
+  bool keep_tcp = true;
 };
 
 // From a peer: everything is checked. Errors name the member.

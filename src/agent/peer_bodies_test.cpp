@@ -32,7 +32,8 @@ json proper_restore() {
   return json::parse(R"({
     "processes": [{"index": 0, "container_pid": 1, "zombie": false}],
     "objects": [{"index": 0, "path": "/dev/shm/x", "pages": 3,
-                 "mappings": [{"process": 0, "start": 4096, "offset": 0}]}]})");
+                 "mappings": [{"process": 0, "start": 4096, "offset": 0}]}],
+    "keep_tcp": false})");
 }
 
 TEST(PeerBodies, ProperOnesAreRead) {
@@ -45,6 +46,7 @@ TEST(PeerBodies, ProperOnesAreRead) {
   ASSERT_TRUE(restore) << restore.error().message;
   EXPECT_EQ(restore->processes.at(0).container_pid, 1);
   EXPECT_EQ(restore->objects.at(0).mappings.at(0).start, 4096U);
+  EXPECT_FALSE(restore->keep_tcp);
 }
 
 TEST(PeerBodies, APodsOtherContainersAreRead) {

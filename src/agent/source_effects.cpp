@@ -249,6 +249,7 @@ Result<> SourceWorker::dump() {
   const Deadline deadline = Deadline::after(step_time);
   GODWIT_TRY(hold_->cut_off(record_.reconnects ? std::vector<network::HostRoute>() : away_));
   GODWIT_TRY(hold_->check_frozen());
+  GODWIT_TRY(settle_tcp());
   if (containers_.size() > 1) GODWIT_TRY(check_no_ipc_objects(containers_.front().init_pid));
   Result<> copied;
   std::atomic<bool> scan_failed = false;
@@ -270,6 +271,13 @@ Result<> SourceWorker::dump() {
   if (scan_failed_first) return copied;
   GODWIT_TRY(dumped);
   return copied;
+}
+
+// The operator may have thought better of it since the session began.
+Result<> SourceWorker::settle_tcp() {
+  const bool keep = round_options_.get().keep_tcp;
+  if (std::exchange(record_.keeps_tcp, keep) == keep) return {};
+  return session_.write_record(to_json(record_));
 }
 
 // Several containers at the same time, each by a criu of its own. The first failure is told; a passing one only if

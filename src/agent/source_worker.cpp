@@ -304,7 +304,10 @@ void SourceWorker::send(MessageKind kind) {
     address_asked_ = Clock::now();
     body["neighbours"] = to_json(neighbours_);
   }
-  if (kind == MessageKind::restore) body = copy_->final_description();
+  if (kind == MessageKind::restore) {
+    body = copy_->final_description();
+    body["keep_tcp"] = record_.keeps_tcp;
+  }
   link_->send({.message = {.kind = kind, .epoch = state_->epoch}, .body = std::move(body)});
 }
 

@@ -73,6 +73,7 @@ class SourceWorker {
   void lift_limits();
   Result<> put_back_limits();
   Result<> dump();
+  Result<> settle_tcp();
   Result<> dump_all(Deadline deadline);
   Result<> dump_metadata(size_t member, Deadline deadline);
   Result<> query(uint32_t epoch);

@@ -1,5 +1,7 @@
 #include "controller/controller.h"
 
+#include <fmt/format.h>
+
 #include "api/migration.h"
 #include "api/names.h"
 #include "controller/finalizer.h"
@@ -78,15 +80,15 @@ Result<> Controller::reconfigure(const std::string& key, const std::stop_token& 
   const auto migration = read(key, stop);
   if (!migration) return migration.error().not_found() ? Result<>{} : std::unexpected(Error(migration.error()));
   if (is_deleted(*migration) || api::read_status(*migration).over()) return {};
-  GODWIT_ASSIGN(const bool known, reconfigure_at_agent(context_, *migration, stop));
-  if (!known) return {};
+  GODWIT_ASSIGN(const Reconfigured reconfigured, reconfigure_at_agent(context_, *migration, stop));
+  if (reconfigured == Reconfigured::over) return {};
   const json options = migration->value("/spec/options"_json_pointer, json::object());
   context_.events.record({.regarding = kube::reference_to(*migration),
                           .related = json(),
                           .warning = false,
                           .reason = api::event_reasons::migration_reconfigured,
                           .action = api::to_string(api::read_status(*migration).phase),
-                          .note = "the options are " + options.dump() + " from the next iteration on",
+                          .note = fmt::format("the options are {} {}", options.dump(), to_string(reconfigured)),
                           .distinction = options.dump()});
   return {};
 }

@@ -99,6 +99,7 @@ Result<> MigrationRun::prepare() {
   status_.companions.assign(containers.begin() + 1, containers.end());
   status_.pod_uid = kube::uid_of(source_);
   status_.clone_name = owner_.keeps_names() ? spec_.pod_name : clone_name(spec_.pod_name);
+  status_.network_mode = spec_.options.network_mode;
   status_.state = api::MigrationState::running;
   status_.phase = api::MigrationPhase::pre_dump;
   status_.start_time = kube::format_time(std::chrono::system_clock::now());
@@ -280,6 +281,12 @@ Result<> MigrationRun::fail_session(const agent::ResultEvent& result) {
   if (!now && now.error().not_found() && !keeps_name()) return remove_clone();  // somebody took the finalizer away
   if (!now) return std::unexpected(now.error());
   migration_ = std::move(*now);
+  const auto spec = api::read_spec(migration_);
+  if (spec && !keeps_name() && !result.lost && !is_deleted(migration_) &&
+      spec->options.network_mode != status_.network_mode) {
+    spec_.options = spec->options;
+    return begin_anew();
+  }
   const bool cancelled = is_deleted(migration_) && !result.lost;
   if (!cancelled && status_.reason.empty()) GODWIT_TRY(look_for_refusal());
   const std::string reason = cancelled ? "Cancelled" : status_.reason.empty() ? "MigrationFailed" : status_.reason;
@@ -302,6 +309,19 @@ Result<> MigrationRun::fail_session(const agent::ResultEvent& result) {
   status_.reason = reason;
   status_.message = message;
   return bring_back();
+}
+
+// The pod's place on the destination was made for another network mode.
+Result<> MigrationRun::begin_anew() {
+  GODWIT_TRY(remove_clone());
+  GODWIT_ASSIGN(status_.session, agent::SessionDirectory::new_id());
+  status_.network_mode = spec_.options.network_mode;
+  status_.phase = api::MigrationPhase::pre_dump;
+  status_.reason.clear();
+  status_.rounds.clear();
+  GODWIT_TRY(write_status());
+  GODWIT_ASSIGN(const agent::ResultEvent result, begin());
+  return finish(result);
 }
 
 // Where it was there is nothing to go back to. Where it went its container begins anew, if that node lives.

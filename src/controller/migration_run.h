@@ -59,8 +59,9 @@ class MigrationRun {
   Result<std::string> wait_ready();
   Result<> hand_over();
   Result<> fail_migration(const std::string& reason, const std::string& message);
-  // Of a session that did not move the pod.
+  // Of a session that did not move the pod: the Migration's end, or another session.
   Result<> fail_session(const agent::ResultEvent& result);
+  Result<> begin_anew();
   Result<> fail_lost(const std::string& reason, const std::string& message);
   Result<> remove_clone();
   Result<> remove_source();

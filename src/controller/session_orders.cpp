@@ -40,16 +40,40 @@ Result<> cancel_at_agent(const RunContext& context, const json& migration, const
   return {};
 }
 
-Result<bool> reconfigure_at_agent(const RunContext& context, const json& migration, const std::stop_token& stop) {
+Result<Reconfigured> reconfigure_at_agent(const RunContext& context, const json& migration,
+                                          const std::stop_token& stop) {
   const api::MigrationStatus status = api::read_status(migration);
   GODWIT_ASSIGN(const api::MigrationSpec spec, api::read_spec(migration));
-  const agent::ReconfigureRequest request{.session = status.session, .options = agent_options(spec.options)};
+  const bool other_network = status.network_mode && *status.network_mode != spec.options.network_mode;
+  const bool keeps_name = status.clone_name == spec.pod_name;
+  // The pod's place on the destination has its network from the beginning.
+  const bool anew = other_network && !keeps_name;
+  if (anew && status.phase != api::MigrationPhase::pre_dump)
+    return fail("it is being handed over: too late, or too soon");
+  agent::Request request = agent::ReconfigureRequest{.session = status.session, .options = agent_options(spec.options)};
+  if (anew) request = agent::CancelRequest{status.session};
   GODWIT_ASSIGN(const agent::ResultEvent answer, tell_source(context, status, request, stop));
-  if (answer.ok) return true;
+  if (answer.ok) {
+    return anew ? Reconfigured::begins_anew : other_network ? Reconfigured::in_part : Reconfigured::known;
+  }
   GODWIT_ASSIGN(const agent::ResultEvent session,
                 tell_source(context, status, agent::InspectRequest{status.session}, stop));
-  if (!session.session.empty() && !session.unknown) return false;
+  if (!session.session.empty() && !session.unknown) return Reconfigured::over;
   return fail("{}", answer.reason);
+}
+
+const char* to_string(Reconfigured reconfigured) {
+  switch (reconfigured) {
+    case Reconfigured::over:
+      return "too late to count";
+    case Reconfigured::known:
+      return "from the next iteration on";
+    case Reconfigured::begins_anew:
+      return "from now on: the pod's place is made anew for the other networkMode, and the first iteration comes again";
+    case Reconfigured::in_part:
+      return "from the next iteration on, but for the networkMode: the StatefulSet has made the pod for the old one";
+  }
+  return "";
 }
 
 }  // namespace godwit::controller

@@ -183,14 +183,34 @@ TEST_F(MigrationsTest, OptionsThatChangeWhileItRunsTakeEffect) {
   ASSERT_TRUE(wait_until([&] { return agents.new_options().has_value(); }));
   EXPECT_EQ(agents.new_options()->iterations, 3U);
   EXPECT_TRUE(agents.new_options()->be_done_soon);
-  ASSERT_TRUE(wait_until([&] {
-    const auto all = reasons();
-    return std::ranges::count(all, "MigrationReconfigured") == 1;
-  })) << testing::PrintToString(reasons());
+  ASSERT_TRUE(wait_until([&] { return std::ranges::count(reasons(), "MigrationReconfigured") == 1; }))
+      << testing::PrintToString(reasons());
   finish_moved();
   ASSERT_TRUE(wait_until([&] { return state() == "Completed"; })) << status().dump();
   EXPECT_EQ(status()["observedGeneration"], 2);
   EXPECT_EQ(agents.orders(), 1) << "it was not begun anew";
+}
+
+TEST_F(MigrationsTest, AnotherNetworkModeWhileItRunsHasItBegunAnew) {
+  lead();
+  migrate();
+  wait_under_way();
+  const std::string first = agents.sessions().at(0);
+  const std::string place = kube::uid_of(get(pod_path("web-clone-1")));
+  const json changed = {{"spec", {{"options", {{"networkMode", "Reconnect"}}}}}};
+  ASSERT_TRUE(succeeded(client.patch(migration_path(), kube::PatchType::merge, changed, soon())));
+  ASSERT_TRUE(wait_until([&] { return agents.sessions().size() == 2; })) << status().dump();
+  EXPECT_EQ(agents.cancellations(), 1);
+  EXPECT_EQ(state(), "Running");
+  EXPECT_NE(kube::uid_of(get(pod_path("web-clone-1"))), place);
+  ASSERT_TRUE(wait_until([&] { return std::ranges::count(reasons(), "MigrationReconfigured") == 1; }));
+  ASSERT_TRUE(wait_until([&] { return status().value("rounds", json::array()).size() == 2; })) << status().dump();
+  const auto sessions = agents.sessions();
+  const std::string second = sessions[0] == first ? sessions[1] : sessions[0];
+  set_running("web-clone-1");
+  agents.finish(second, {.ok = true, .pause_ms = 42});
+  ASSERT_TRUE(wait_until([&] { return state() == "Completed"; })) << status().dump();
+  expect_moved();
 }
 
 TEST_F(MigrationsTest, ItsDeletionCancelsIt) {

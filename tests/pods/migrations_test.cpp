@@ -25,6 +25,13 @@ class MigrationTest : public RowTest {
     EXPECT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
     return status;
   }
+  void change(const std::string& name, const json& options) const {
+    const json patch = {{"spec", {{"options", options}}}};
+    kubectl({"patch", "migration", name, "--type=merge", "-p", patch.dump()});
+  }
+  [[nodiscard]] std::string connections_of(const std::string& pod) const {
+    return kubectl({"exec", pod, "--", "redis-cli", "client", "list"});
+  }
   // Why no further iterations were made.
   [[nodiscard]] std::string skip_note() const { return events(name_, "PreDumpSkipped").at(0).value("note", ""); }
 
@@ -177,12 +184,50 @@ TEST_F(MigrationTest, ChangingOptionsWhileItRunsTakesEffect) {
   slow_links_down();
   const std::string name = order("cache", {{"options", {{"iterations", 1000}, {"requestedFreezeTime", "1ms"}}}});
   wait_for_round(name);
-  kubectl({"patch", "migration", name, "--type=merge", "-p", R"({"spec": {"options": {"iterations": 1}}})"});
+  change(name, {{"iterations", 1}});
   const json status = outcome(name);
   EXPECT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
   expect_event(name, "MigrationReconfigured", "Pre-dump", "\"iterations\":1");
   EXPECT_EQ(status.value("observedGeneration", 0), migration(name)["metadata"].value("generation", -1));
   EXPECT_LE(status.value("iterationsDone", 0), 6);
+}
+
+TEST_F(MigrationTest, ChangingWithTcpWhileItRunsTakesEffect) {
+  start_large_pod("cache");
+  const std::string address = address_of("cache");
+  const auto waiter = node(other_node("cache")).spawn({"redis-cli", "-h", address, "blpop", "nothing", "0"}, {});
+  ASSERT_TRUE(waiter) << waiter.error().message;
+  EXPECT_TRUE(eventually(soon(), [&] { return connections_of("cache").contains("cmd=blpop"); }));
+  slow_links_down();
+  const std::string name = order("cache");
+  wait_for_phase(name, "Pre-dump");
+  change(name, {{"withTcp", false}});
+  const json status = outcome(name);
+  EXPECT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
+  EXPECT_EQ(status.value("networkMode", ""), "Preserve");
+  EXPECT_EQ(address_of("cache-clone-1"), address);
+  EXPECT_THAT(connections_of("cache-clone-1"), Not(HasSubstr("cmd=blpop")));
+}
+
+TEST_F(MigrationTest, ChangingNetworkModeWhileItRunsTakesEffect) {
+  start_large_pod("cache");
+  const std::string address = address_of("cache");
+  kubectl({"exec", "cache", "--", "redis-cli", "set", "kept", "yes"});
+  slow_links_down();
+  const std::string name = order("cache");
+  wait_for_phase(name, "Pre-dump");
+  wait_for_copying(node_of("cache-clone-1"));
+  const std::string place = uid_of("cache-clone-1");
+  change(name, {{"networkMode", "Reconnect"}});
+  expect_event(name, "MigrationReconfigured", "Pre-dump", "place is made anew");
+  const json status = outcome(name);
+  EXPECT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
+  EXPECT_EQ(status.value("networkMode", ""), "Reconnect");
+  EXPECT_EQ(pod_names(), std::vector<std::string>{"cache-clone-1"});
+  EXPECT_NE(uid_of("cache-clone-1"), place);
+  EXPECT_NE(address_of("cache-clone-1"), address);
+  EXPECT_EQ(restarts("cache-clone-1"), 0);
+  EXPECT_EQ(kubectl({"exec", "cache-clone-1", "--", "redis-cli", "get", "kept"}), "yes\n");
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ constexpr auto sync_patience = std::chrono::seconds(30);
 
 // A kubelet's sign of life alone changes nothing of what was kept.
 bool same_node(const json& a, const json& b) {
-  for (const char* part : {"/metadata/uid", "/metadata/labels", "/status"}) {
+  for (const char* part : {"/metadata/uid", "/metadata/labels", "/spec", "/status"}) {
     const json* left = kube::value_at(a, part);
     const json* right = kube::value_at(b, part);
     if ((left == nullptr) != (right == nullptr) || (left != nullptr && *left != *right)) return false;
@@ -29,7 +29,7 @@ Assessment::Assessment(kube::Client& client, ClusterView& view, const AgentLink&
       writer_{.client = client, .pace = pace_},
       view_(view),
       node_assessor_(writer_, view.nodes(), view.templates(), agents, options.nodes),
-      pod_assessor_(writer_, view.pods(), roster_),
+      pod_assessor_(writer_, view.pods(), view.claims(), roster_),
       address_keeper_(view.nodes(), view.pods(), agents, options.addresses) {}
 
 void Assessment::node_changed(const kube::Change& change) {
@@ -56,7 +56,8 @@ void Assessment::start() {
                     [this](const kube::Change& change) {
                       pod_assessor_.pod_changed(change);
                       address_keeper_.pod_changed(change);
-                    }});
+                    },
+                .on_claim = [this](const kube::Change& change) { pod_assessor_.claim_changed(change); }});
   starter_ = std::jthread([this](const std::stop_token& stop) { begin_when_synced(stop); });
 }
 

@@ -1,6 +1,6 @@
 // Keeps the labels of nodes and pods true: which nodes support live migration, which pods can be migrated. Follows
-// nodes, node templates and pods by watches; nothing is listed again and again. What else must know all nodes and pods
-// listens along: the addresses of pods that have moved.
+// nodes, node templates, pods and their claims by watches; nothing is listed again and again. What else must know all
+// nodes and pods listens along: the addresses of pods that have moved.
 #pragma once
 
 #include <stop_token>

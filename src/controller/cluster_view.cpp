@@ -3,6 +3,7 @@
 #include "api/names.h"
 #include "base/log.h"
 #include "controller/address_keeper.h"
+#include "controller/node_fit.h"
 #include "controller/pod_assessor.h"
 #include "kube/fields.h"
 #include "kube/json_path.h"
@@ -22,22 +23,30 @@ kube::InformerOptions transformed_by(std::function<void(json&)> transform) {
 
 ClusterView::ClusterView(kube::Client& client)
     : nodes_(client, kube::resources::nodes,
-             transformed_by(
-                 kube::keep_fields({"/metadata/labels", "/status/addresses/*/type", "/status/addresses/*/address",
-                                    "/status/conditions/*/type", "/status/conditions/*/status"}))),
+             transformed_by(kube::keep_fields({"/metadata/labels", "/spec/taints", "/status/addresses/*/type",
+                                               "/status/addresses/*/address", "/status/conditions/*/type",
+                                               "/status/conditions/*/status"}))),
       templates_(client, api::node_templates),
-      pods_(client, kube::resources::pods, transformed_by(summarize_pod)) {
+      pods_(client, kube::resources::pods, transformed_by(summarize_pod)),
+      claims_(client, kube::resources::persistent_volume_claims,
+              transformed_by(kube::keep_fields({"/spec/accessModes"}))) {
   pods_.add_index(pods_by_node, [](const json& pod) {
     std::string node = kube::text_at(pod, "/spec/nodeName");
     return node.empty() ? std::vector<std::string>{} : std::vector<std::string>{std::move(node)};
+  });
+  pods_.add_index(pods_by_claim, claim_keys_of);
+  pods_.add_index(pods_by_demand, [](const json& pod) {
+    return demands_of(pod).empty() ? std::vector<std::string>{} : std::vector<std::string>{demanding};
   });
   pods_.add_index(pods_by_address, addresses_of);
   pass_on(nodes_, &Listener::on_node);
   pass_on(templates_, &Listener::on_template);
   pass_on(pods_, &Listener::on_pod);
+  pass_on(claims_, &Listener::on_claim);
   nodes_.start();
   templates_.start();
   pods_.start();
+  claims_.start();
 }
 
 void ClusterView::pass_on(kube::Informer& informer, kube::Informer::Handler Listener::* handler) {
@@ -57,6 +66,7 @@ void ClusterView::listen(Listener listener) {
   tell_all(nodes(), listener_->on_node);
   tell_all(templates(), listener_->on_template);
   tell_all(pods(), listener_->on_pod);
+  tell_all(claims(), listener_->on_claim);
 }
 
 void ClusterView::listen_no_more() {
@@ -65,11 +75,11 @@ void ClusterView::listen_no_more() {
 }
 
 bool ClusterView::has_synced() const {
-  return nodes_.has_synced() && templates_.has_synced() && pods_.has_synced();
+  return nodes_.has_synced() && templates_.has_synced() && pods_.has_synced() && claims_.has_synced();
 }
 
 void ClusterView::log_trouble() const {
-  for (const kube::Informer* informer : {&nodes_, &templates_, &pods_}) {
+  for (const kube::Informer* informer : {&nodes_, &templates_, &pods_, &claims_}) {
     if (const auto trouble = informer->trouble()) {
       log_warning("nodes and pods are not assessed: {}", trouble->message);
     }

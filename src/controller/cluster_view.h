@@ -1,4 +1,5 @@
-// The nodes, node templates and pods of the cluster, as far as their assessment must know them, followed by watches.
+// The nodes, node templates, pods and claims of the cluster, as far as their assessment must know them, followed by
+// watches.
 //
 // It outlasts a term of leadership. A leader loses its Lease when the API server is too slow to renew it; if it then
 // forgot all and began anew with a list of everything, the server would be slower still.
@@ -19,6 +20,7 @@ class ClusterView {
     kube::Informer::Handler on_node;
     kube::Informer::Handler on_template;
     kube::Informer::Handler on_pod;
+    kube::Informer::Handler on_claim;
   };
 
   // Begins to list and to watch. `client` must outlive it.
@@ -39,8 +41,10 @@ class ClusterView {
 
   [[nodiscard]] const kube::Store& nodes() const { return nodes_.store(); }
   [[nodiscard]] const kube::Store& templates() const { return templates_.store(); }
-  // Summaries (summarize_pod()), with the indexes pods_by_node and pods_by_address.
+  // Summaries (summarize_pod()), with the indexes of pod_assessor.h and pods_by_address.
   [[nodiscard]] const kube::Store& pods() const { return pods_.store(); }
+  // Of each no more than its access modes.
+  [[nodiscard]] const kube::Store& claims() const { return claims_.store(); }
 
  private:
   void pass_on(kube::Informer& informer, kube::Informer::Handler Listener::* handler);
@@ -51,6 +55,7 @@ class ClusterView {
   kube::Informer nodes_;
   kube::Informer templates_;
   kube::Informer pods_;
+  kube::Informer claims_;
 };
 
 }  // namespace godwit::controller

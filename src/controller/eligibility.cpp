@@ -8,6 +8,7 @@
 
 #include "agent/requests.h"
 #include "api/names.h"
+#include "controller/pod_claims.h"
 
 namespace godwit::controller {
 namespace {
@@ -129,7 +130,7 @@ void check_volumes(const json& spec, std::vector<std::string>& obstacles) {
 
 }  // namespace
 
-std::vector<Requirement> pod_requirements(const json& pod) {
+std::vector<Requirement> pod_requirements(const json& pod, const std::vector<json>& claims) {
   const json spec = pod.value("spec", json::object());
   std::vector<Requirement> all;
   const auto check = [&](const char* name, const char* remedy, const json& part,
@@ -151,14 +152,16 @@ std::vector<Requirement> pod_requirements(const json& pod) {
         "stays where it is",
         spec, check_containers);
   check("its volumes can go along",
-        "keep the data in an emptyDir or behind a persistentVolumeClaim: other volumes belong to their node", spec,
-        check_volumes);
+        "keep the data in an emptyDir, or behind a persistentVolumeClaim that several nodes may hold (ReadWriteMany): "
+        "other volumes belong to their node",
+        spec, check_volumes);
+  for (std::string& obstacle : claim_obstacles(claims)) all.back().obstacles.push_back(std::move(obstacle));
   return all;
 }
 
 std::vector<std::string> pod_obstacles(const json& pod) {
   std::vector<std::string> obstacles;
-  for (const Requirement& requirement : pod_requirements(pod)) {
+  for (const Requirement& requirement : pod_requirements(pod, {})) {
     obstacles.insert(obstacles.end(), requirement.obstacles.begin(), requirement.obstacles.end());
   }
   return obstacles;

@@ -18,9 +18,10 @@ struct Requirement {
   [[nodiscard]] bool met() const { return obstacles.empty(); }
 };
 
-// What the pod itself must meet, in the order in which people ask. What its nodes must meet is node_roster.h.
-std::vector<Requirement> pod_requirements(const nlohmann::json& pod);
-// What is in the way, each with what to do about it; empty: nothing.
+// What the pod itself must meet, in the order in which people ask, and those of its claims that are known. What its
+// nodes must meet is node_roster.h.
+std::vector<Requirement> pod_requirements(const nlohmann::json& pod, const std::vector<nlohmann::json>& claims);
+// What of the pod itself is in the way, in words; empty: nothing.
 std::vector<std::string> pod_obstacles(const nlohmann::json& pod);
 
 // Of a pod's containers those that run all the time, as their container engine calls them: native sidecars too.

@@ -135,7 +135,7 @@ TEST(PodObstacles, AllAreToldAtOnce) {
 TEST(PodRequirements, EachHasItsVerdictWhetherItIsMetOrNot) {
   json pod = eligible_pod();
   pod["spec"]["hostPID"] = true;
-  const std::vector<Requirement> all = pod_requirements(pod);
+  const std::vector<Requirement> all = pod_requirements(pod, {});
   ASSERT_GE(all.size(), 6U);
   size_t met = 0;
   for (const Requirement& one : all) {

@@ -14,6 +14,7 @@
 #include "controller/eligibility.h"
 #include "controller/finalizer.h"
 #include "controller/network_mode.h"
+#include "controller/pod_claims.h"
 #include "controller/pod_trouble.h"
 #include "controller/released_pod.h"
 #include "controller/service_labels.h"
@@ -110,20 +111,15 @@ Result<> MigrationRun::prepare() {
   return write_status();
 }
 
-// A volume that only one node may hold at a time would keep the new pod waiting for the old one's end.
 Result<> MigrationRun::check_volumes_move() {
-  for (const json& volume : source_["spec"].value("volumes", json::array())) {
-    const std::string claim = kube::text_at(volume, "/persistentVolumeClaim/claimName");
-    if (claim.empty()) continue;
-    GODWIT_ASSIGN(const json object,
-                  context_.client.get({kube::resources::persistent_volume_claims, namespace_, claim, ""}, call()));
-    const json modes = object["spec"].value("accessModes", json::array());
-    const auto several = [](const json& mode) { return mode == "ReadWriteMany" || mode == "ReadOnlyMany"; };
-    if (std::ranges::any_of(modes, several)) continue;
-    return fail("pod {} cannot be migrated: only one node at a time may hold its volume {} (claim {}: {})",
-                spec_.pod_name, volume.value("name", ""), claim, modes.dump());
+  std::vector<json> claims;
+  for (const std::string& name : claims_of(source_)) {
+    GODWIT_ASSIGN(claims.emplace_back(),
+                  context_.client.get({kube::resources::persistent_volume_claims, namespace_, name, ""}, call()));
   }
-  return {};
+  const std::vector<std::string> obstacles = claim_obstacles(claims);
+  if (obstacles.empty()) return {};
+  return fail("pod {} cannot be migrated: {}", spec_.pod_name, fmt::join(obstacles, "; "));
 }
 
 Result<> MigrationRun::resume() {

@@ -19,6 +19,14 @@ using nlohmann::json;
 constexpr std::string_view judged_elsewhere[] = {"node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready",
                                                  "node.kubernetes.io/unreachable"};
 
+constexpr const char* required_affinity = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+constexpr const char* required_terms =
+    "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+
+bool is_judged_elsewhere(const json& taint) {
+  return std::ranges::find(judged_elsewhere, taint.value("key", "")) != std::end(judged_elsewhere);
+}
+
 const json& array_at(const json& object, const char* pointer) {
   static const json none = json::array();
   const json* found = kube::value_at(object, pointer);
@@ -77,7 +85,9 @@ bool tolerates(const json& toleration, const json& taint) {
 std::vector<std::string> misfits(const json& pod, const json& node) {
   std::vector<std::string> found;
   const std::string name = kube::name_of(node);
-  const json labels = node["metadata"].value("labels", json::object());
+  static const json no_labels = json::object();
+  const json* labelled = kube::value_at(node, "/metadata/labels");
+  const json& labels = labelled == nullptr ? no_labels : *labelled;
   const json* selected = kube::value_at(pod, "/spec/nodeSelector");
   const json selector = selected == nullptr ? json::object() : *selected;
   for (const auto& [key, value] : selector.items()) {
@@ -85,8 +95,7 @@ std::vector<std::string> misfits(const json& pod, const json& node) {
     found.push_back(fmt::format("node {} has not the label {}={}, which the pod selects", name, key,
                                 value.is_string() ? value.get<std::string>() : value.dump()));
   }
-  const json& terms =
-      array_at(pod, "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms");
+  const json& terms = array_at(pod, required_terms);
   const auto term_holds = [&](const json& term) { return holds_term(term, labels, name); };
   if (!terms.empty() && std::ranges::none_of(terms, term_holds)) {
     found.push_back(fmt::format("node {} is none of those that the pod's node affinity requires", name));
@@ -94,13 +103,35 @@ std::vector<std::string> misfits(const json& pod, const json& node) {
   for (const json& taint : array_at(node, "/spec/taints")) {
     const std::string effect = taint.value("effect", "");
     if (effect != "NoSchedule" && effect != "NoExecute") continue;
-    if (std::ranges::find(judged_elsewhere, taint.value("key", "")) != std::end(judged_elsewhere)) continue;
+    if (is_judged_elsewhere(taint)) continue;
     const json& tolerations = array_at(pod, "/spec/tolerations");
     if (std::ranges::any_of(tolerations, [&](const json& one) { return tolerates(one, taint); })) continue;
     found.push_back(fmt::format("node {} has the taint {}={}:{}, which the pod does not tolerate", name,
                                 taint.value("key", ""), taint.value("value", ""), effect));
   }
   return found;
+}
+
+json demands_of(const json& pod) {
+  json demands = json::object();
+  if (const json* selector = kube::value_at(pod, "/spec/nodeSelector"); selector != nullptr && !selector->empty()) {
+    demands["nodeSelector"] = *selector;
+  }
+  if (const json* affinity = kube::value_at(pod, required_affinity); affinity != nullptr) {
+    demands["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = *affinity;
+  }
+  for (const json& toleration : array_at(pod, "/spec/tolerations")) {
+    // Kubernetes gives these to every pod.
+    if (!is_judged_elsewhere(toleration)) demands["tolerations"].push_back(toleration);
+  }
+  return demands;
+}
+
+json offers_of(const json& node) {
+  json offers = {{"metadata", {{"name", kube::name_of(node)}}}};
+  if (const json* labels = kube::value_at(node, "/metadata/labels")) offers["metadata"]["labels"] = *labels;
+  if (const json* taints = kube::value_at(node, "/spec/taints")) offers["spec"]["taints"] = *taints;
+  return offers;
 }
 
 }  // namespace godwit::controller

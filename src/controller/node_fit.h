@@ -13,4 +13,9 @@ namespace godwit::controller {
 // tolerate, but for those that say that it is cordoned or not Ready.
 std::vector<std::string> misfits(const nlohmann::json& pod, const nlohmann::json& node);
 
+// What of a pod's spec misfits() looks at. An empty object: the pod asks nothing of its node.
+nlohmann::json demands_of(const nlohmann::json& pod);
+// What of a node misfits() looks at.
+nlohmann::json offers_of(const nlohmann::json& node);
+
 }  // namespace godwit::controller

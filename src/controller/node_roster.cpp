@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "controller/node_fit.h"
 #include "kube/json_path.h"
 
 namespace godwit::controller {
@@ -17,37 +18,41 @@ constexpr const char* architecture_label = "kubernetes.io/arch";
 }  // namespace
 
 NodeTraits traits_of(const json& node) {
+  json offers = offers_of(node);
+  const bool open = misfits(json::object(), offers).empty();
   return {.obstacles = node_obstacles(node),
           .architecture = kube::label_of(node, architecture_label),
-          .custom_network = kube::label_of(node, api::labels::custom_network) == "true"};
+          .custom_network = kube::label_of(node, api::labels::custom_network) == "true",
+          .offers = std::move(offers),
+          .open = open};
 }
 
-std::vector<std::string> NodeRoster::update(const std::string& node, std::optional<NodeTraits> traits) {
+NodeRoster::Concern NodeRoster::update(const std::string& node, std::optional<NodeTraits> traits) {
   const std::lock_guard lock(mutex_);
   const auto known = nodes_.find(node);
   if (known == nodes_.end() ? !traits : traits && known->second == *traits) return {};
   std::set<std::string> concerned{node};
-  // One more or less is of interest to the others only if it is their only possible destination.
-  const auto concern_the_last = [&](const std::set<std::string>& alike) {
-    if (alike.size() <= 2) concerned.insert(alike.begin(), alike.end());
+  bool demanding = false;
+  const auto change = [&](const NodeTraits& one, auto&& put_in_or_out) {
+    if (!one.obstacles.empty()) return;
+    demanding = true;
+    Alike& alike = alike_[kind_of(one)];
+    const size_t open_before = alike.open.size();
+    put_in_or_out(alike.enabled);
+    if (!one.open) return;
+    put_in_or_out(alike.open);
+    // One more or less is of interest to the others only if there is hardly another.
+    if (std::min(open_before, alike.open.size()) <= 1) concerned.insert(alike.enabled.begin(), alike.enabled.end());
   };
   if (known != nodes_.end()) {
-    const auto before = enabled_.find(kind_of(known->second));
-    if (before != enabled_.end() && before->second.erase(node) > 0) {
-      concern_the_last(before->second);
-      if (before->second.empty()) enabled_.erase(before);
-    }
+    change(known->second, [&](std::set<std::string>& nodes) { nodes.erase(node); });
     nodes_.erase(known);
   }
   if (traits) {
-    if (traits->obstacles.empty()) {
-      std::set<std::string>& alike = enabled_[kind_of(*traits)];
-      alike.insert(node);
-      concern_the_last(alike);
-    }
+    change(*traits, [&](std::set<std::string>& nodes) { nodes.insert(node); });
     nodes_.emplace(node, std::move(*traits));
   }
-  return {concerned.begin(), concerned.end()};
+  return {.nodes = {concerned.begin(), concerned.end()}, .demanding = demanding};
 }
 
 const NodeTraits* NodeRoster::find(const std::string& node) const {
@@ -72,11 +77,11 @@ std::vector<Requirement> NodeRoster::requirements(const std::string& node) const
     own.obstacles = traits->obstacles;
   }
   size_t elsewhere = 0;
-  for (const auto& [kind, names] : enabled_) elsewhere += names.size() - (names.contains(node) ? 1 : 0);
+  for (const auto& [kind, nodes] : alike_) elsewhere += nodes.enabled.size() - (nodes.enabled.contains(node) ? 1 : 0);
   size_t alike = 0;
   if (traits != nullptr) {
-    if (const auto at = enabled_.find(kind_of(*traits)); at != enabled_.end()) {
-      alike = at->second.size() - (at->second.contains(node) ? 1 : 0);
+    if (const auto at = alike_.find(kind_of(*traits)); at != alike_.end()) {
+      alike = at->second.enabled.size() - (at->second.enabled.contains(node) ? 1 : 0);
     }
   }
   if (elsewhere == 0) {
@@ -89,15 +94,20 @@ std::vector<Requirement> NodeRoster::requirements(const std::string& node) const
   return {std::move(own), std::move(other)};
 }
 
-bool NodeRoster::suits(const std::string& node) const {
+bool NodeRoster::suits(const json& pod) const {
+  const std::string node = kube::text_at(pod, "/spec/nodeName");
   const std::lock_guard lock(mutex_);
   const NodeTraits* traits = find(node);
   if (traits == nullptr || !traits->obstacles.empty()) return false;
-  return enabled_.at(kind_of(*traits)).size() > 1;
+  const Alike& alike = alike_.at(kind_of(*traits));
+  if (demands_of(pod).empty()) return alike.open.size() > (alike.open.contains(node) ? 1U : 0U);
+  return std::ranges::any_of(alike.enabled, [&](const std::string& other) {
+    return other != node && misfits(pod, nodes_.at(other).offers).empty();
+  });
 }
 
-std::vector<Requirement> explain(const json& pod, const NodeRoster& nodes) {
-  std::vector<Requirement> all = pod_requirements(pod);
+std::vector<Requirement> explain(const json& pod, const std::vector<json>& claims, const NodeRoster& nodes) {
+  std::vector<Requirement> all = pod_requirements(pod, claims);
   for (Requirement& requirement : nodes.requirements(kube::text_at(pod, "/spec/nodeName"))) {
     all.push_back(std::move(requirement));
   }

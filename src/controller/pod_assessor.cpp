@@ -1,6 +1,10 @@
 #include "controller/pod_assessor.h"
 
+#include <algorithm>
+
 #include "api/names.h"
+#include "controller/node_fit.h"
+#include "controller/pod_claims.h"
 #include "kube/json_path.h"
 
 namespace godwit::controller {
@@ -11,6 +15,7 @@ using nlohmann::json;
 // Our own members of a summary, which no pod has.
 constexpr const char* movable_member = "movable";
 constexpr const char* arriving_member = "arriving";
+constexpr const char* claims_member = "claims";
 
 constexpr size_t changed_threads = 2;
 
@@ -40,9 +45,13 @@ void summarize_pod(json& pod) {
     metadata["labels"] = {{api::labels::migration_enabled, (*labels)[api::labels::migration_enabled]}};
   }
   json summary = {{"metadata", std::move(metadata)}, {movable_member, pod_obstacles(pod).empty()}};
-  if (std::string node = node_of(pod); !node.empty()) summary["spec"] = {{"nodeName", std::move(node)}};
+  if (std::string node = node_of(pod); !node.empty()) {
+    summary["spec"] = demands_of(pod);
+    summary["spec"]["nodeName"] = std::move(node);
+  }
   if (json addresses = addresses_in_use(pod); !addresses.empty()) summary["addresses"] = std::move(addresses);
   if (!kube::annotation_of(pod, api::annotations::restore).empty()) summary[arriving_member] = true;
+  if (json claims = claims_of(pod); !claims.empty()) summary[claims_member] = std::move(claims);
   pod = std::move(summary);
 }
 
@@ -54,9 +63,19 @@ bool is_arriving(const json& summary) {
   return summary.value(arriving_member, false);
 }
 
-PodAssessor::PodAssessor(const LabelWriter& writer, const kube::Store& pods, const NodeRoster& nodes)
+std::vector<std::string> claim_keys_of(const json& summary) {
+  std::vector<std::string> keys;
+  for (const json& claim : summary.value(claims_member, json::array())) {
+    keys.push_back(kube::namespace_of(summary) + "/" + claim.get<std::string>());
+  }
+  return keys;
+}
+
+PodAssessor::PodAssessor(const LabelWriter& writer, const kube::Store& pods, const kube::Store& claims,
+                         const NodeRoster& nodes)
     : writer_(writer),
       pods_(pods),
+      claims_(claims),
       nodes_(nodes),
       changed_("pod", [this](const std::string& key, const std::stop_token& stop) { return assess(key, stop); }),
       many_("pod", [this](const std::string& key, const std::stop_token& stop) { return assess(key, stop); }) {}
@@ -77,23 +96,39 @@ void PodAssessor::pod_changed(const kube::Change& change) {
   const auto label = [](const json& pod) { return kube::label_of(pod, api::labels::migration_enabled); };
   const bool same = change.before != nullptr && kube::uid_of(*change.before) == kube::uid_of(*change.now) &&
                     is_movable(*change.before) == is_movable(*change.now) &&
-                    node_of(*change.before) == node_of(*change.now) && label(*change.before) == label(*change.now);
+                    change.before->value("spec", json()) == change.now->value("spec", json()) &&
+                    label(*change.before) == label(*change.now);
   if (!same) (started_ ? changed_ : many_).queue().add(change.key);
 }
 
-void PodAssessor::nodes_changed(const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    for (const kube::Object& pod : pods_.find(pods_by_node, name)) many_.queue().add(kube::key_of(*pod));
-  }
+// Its access modes are for ever: only whether it is there can change.
+void PodAssessor::claim_changed(const kube::Change& change) {
+  if (change.before != nullptr && change.now != nullptr) return;
+  for (const kube::Object& pod : pods_.find(pods_by_claim, change.key)) changed_.queue().add(kube::key_of(*pod));
+}
+
+void PodAssessor::nodes_changed(const NodeRoster::Concern& concern) {
+  const auto look_at = [&](const char* index, const std::string& value) {
+    for (const kube::Object& pod : pods_.find(index, value)) many_.queue().add(kube::key_of(*pod));
+  };
+  for (const std::string& name : concern.nodes) look_at(pods_by_node, name);
+  if (concern.demanding) look_at(pods_by_demand, demanding);
 }
 
 Result<> PodAssessor::assess(const std::string& key, const std::stop_token& stop) {
   const kube::Object pod = pods_.get(key);
   if (pod == nullptr) return {};
-  const bool eligible = is_movable(*pod) && nodes_.suits(node_of(*pod));
+  const bool eligible = is_movable(*pod) && nodes_.suits(*pod) && can_take_volumes(*pod);
   const auto patch = label_patch(*pod, {{api::labels::migration_enabled, eligible}});
   if (!patch) return {};
   return writer_.write({kube::resources::pods, kube::namespace_of(*pod), kube::name_of(*pod), ""}, *patch, stop);
+}
+
+bool PodAssessor::can_take_volumes(const json& pod) const {
+  return std::ranges::all_of(claim_keys_of(pod), [&](const std::string& key) {
+    const kube::Object claim = claims_.get(key);
+    return claim != nullptr && is_for_several_nodes(*claim);
+  });
 }
 
 }  // namespace godwit::controller

@@ -27,6 +27,23 @@ TEST(SummarizePod, KeepsWhatItsAssessmentNeedsAndNothingElse) {
     "spec": {"nodeName": "node-1"}, "addresses": ["10.0.0.5"], "movable": true})"));
 }
 
+TEST(SummarizePod, KeepsWhatThePodAsksOfItsNodeAndItsClaims) {
+  json summary = pod();
+  summary["spec"].update(json::parse(R"({
+    "nodeSelector": {"disk": "ssd"}, "schedulerName": "default-scheduler",
+    "affinity": {"podAntiAffinity": {}, "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [],
+      "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": []}]}}},
+    "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
+                    {"key": "own", "operator": "Exists"}],
+    "volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "data"}}]})"));
+  summarize_pod(summary);
+  EXPECT_EQ(summary["spec"], json::parse(R"({
+    "nodeName": "node-1", "nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "own", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {
+      "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": []}]}}}})"));
+  EXPECT_EQ(claim_keys_of(summary), std::vector<std::string>{"shop/data"});
+}
+
 TEST(SummarizePod, APodThatHasEndedHasNoAddress) {
   json ended = pod();
   ended["status"]["phase"] = "Succeeded";

@@ -75,19 +75,19 @@ std::optional<bool> Explanation::eligible() const {
   return std::nullopt;
 }
 
-Explanation explain_pod(const json& pod, const std::optional<std::vector<json>>& nodes,
+Explanation explain_pod(const json& pod, const std::vector<json>& claims, const std::optional<std::vector<json>>& nodes,
                         const std::optional<std::vector<json>>& templates) {
   Explanation explanation;
   explanation.pod = kube::key_of(pod);
   explanation.node = kube::text_at(pod, "/spec/nodeName");
   explanation.labelled = kube::label_of(pod, api::labels::migration_enabled) == "true";
   if (!nodes) {
-    explanation.requirements = controller::pod_requirements(pod);
+    explanation.requirements = controller::pod_requirements(pod, claims);
     return explanation;
   }
   controller::NodeRoster roster;
   for (const json& node : *nodes) roster.update(kube::name_of(node), controller::traits_of(node));
-  explanation.requirements = controller::explain(pod, roster);
+  explanation.requirements = controller::explain(pod, claims, roster);
   explanation.others = judge_others(pod, *nodes, templates);
   // The roster knows nodes, not what this pod asks of them.
   Requirement& elsewhere = explanation.requirements.back();

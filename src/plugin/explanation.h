@@ -31,9 +31,10 @@ struct Explanation {
   [[nodiscard]] std::optional<bool> eligible() const;
 };
 
-// `nodes`: nothing if they may not be read. Then what they must meet is not among the requirements, and the label that
-// the live controller gives speaks for them.
-Explanation explain_pod(const nlohmann::json& pod, const std::optional<std::vector<nlohmann::json>>& nodes,
+// `claims`: those of its volumes. `nodes`: nothing if they may not be read. Then what they must meet is not among the
+// requirements, and the label that the live controller gives speaks for them.
+Explanation explain_pod(const nlohmann::json& pod, const std::vector<nlohmann::json>& claims,
+                        const std::optional<std::vector<nlohmann::json>>& nodes,
                         const std::optional<std::vector<nlohmann::json>>& templates);
 
 cli::Lines render_explanation(const Explanation& explanation, const cli::Look& look);

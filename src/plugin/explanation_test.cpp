@@ -43,7 +43,7 @@ const std::vector<json> no_templates;
 
 TEST(Explanation, AnEligiblePod) {
   const Explanation explanation = explain_pod(
-      pod(R"({"metadata": {"labels": {"live.cast.ai/migration-enabled": "true"}}})"), two_enabled, no_templates);
+      pod(R"({"metadata": {"labels": {"live.cast.ai/migration-enabled": "true"}}})"), {}, two_enabled, no_templates);
   EXPECT_EQ(explanation.eligible(), true);
   EXPECT_EQ(said(explanation), R"(Pod shop/web on node-1
   + its user allows it
@@ -67,12 +67,15 @@ TEST(Explanation, EveryObstacleHasItsReasonAndWhatToDo) {
   const Explanation explanation =
       explain_pod(pod(R"({"spec": {"hostPID": true, "containers": [{"name": "web", "tty": true}],
                        "volumes": [{"name": "logs", "hostPath": {"path": "/var/log"}}]}})"),
+                  {json::parse(R"({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}})")},
                   two_enabled, no_templates);
   EXPECT_EQ(explanation.eligible(), false);
-  EXPECT_THAT(said(explanation),
-              AllOf(HasSubstr("x its volumes can go along\n      its volume logs is a hostPath\n      What to do: "),
-                    HasSubstr("terminal or standard input"), HasSubstr("hostPID"),
-                    HasSubstr("x shop/web cannot be migrated: 3 of 8 requirements are not met.")));
+  EXPECT_THAT(
+      said(explanation),
+      AllOf(HasSubstr("x its volumes can go along\n      its volume logs is a hostPath\n      only one node at a time "
+                      "may hold the volume of its claim data:"),
+            HasSubstr("terminal or standard input"), HasSubstr("hostPID"),
+            HasSubstr("x shop/web cannot be migrated: 3 of 8 requirements are not met.")));
   for (const controller::Requirement& one : explanation.requirements) EXPECT_FALSE(one.remedy.empty()) << one.name;
 }
 
@@ -84,30 +87,31 @@ TEST(Explanation, SaysOfEachOtherNodeWhyNot) {
       {{"metadata", {{"name", "t"}}},
        {"spec", {{"nodeSelector", {{"matchLabels", {{"pool", "a"}}}}}, {"liveMigration", {{"enabled", true}}}}},
        {"status", {{"refused", {{{"name", "node-2"}, {"reason", "AgentSilent"}, {"message", "its agent is away"}}}}}}}};
-  EXPECT_THAT(said(explain_pod(pod(), nodes, templates)),
+  EXPECT_THAT(said(explain_pod(pod(), {}, nodes, templates)),
               AllOf(HasSubstr("x node-2\n      node node-2 is not enabled"), HasSubstr("its agent is away"),
                     HasSubstr("node node-3 is cordoned"), HasSubstr("node node-4 is of another CPU architecture")));
 }
 
 TEST(Explanation, WhatThePodAsksOfItsNodesCounts) {
   const Explanation explanation =
-      explain_pod(pod(R"({"spec": {"nodeSelector": {"disk": "ssd"}}})"), two_enabled, no_templates);
+      explain_pod(pod(R"({"spec": {"nodeSelector": {"disk": "ssd"}}})"), {}, two_enabled, no_templates);
   EXPECT_EQ(explanation.eligible(), false);
   EXPECT_FALSE(explanation.requirements.back().met());
   EXPECT_FALSE(explanation.others->at(0).obstacles.empty());
 }
 
 TEST(Explanation, ALabelThatSaysOtherwiseIsMentioned) {
-  EXPECT_THAT(said(explain_pod(pod(), two_enabled, no_templates)), HasSubstr("The live controller does not say so"));
+  EXPECT_THAT(said(explain_pod(pod(), {}, two_enabled, no_templates)),
+              HasSubstr("The live controller does not say so"));
 }
 
 TEST(Explanation, WithoutTheNodesTheLabelSpeaksForThem) {
-  EXPECT_EQ(explain_pod(pod(), std::nullopt, std::nullopt).eligible(), std::nullopt);
-  EXPECT_THAT(said(explain_pod(pod(), std::nullopt, std::nullopt)),
+  EXPECT_EQ(explain_pod(pod(), {}, std::nullopt, std::nullopt).eligible(), std::nullopt);
+  EXPECT_THAT(said(explain_pod(pod(), {}, std::nullopt, std::nullopt)),
               AllOf(HasSubstr("? Whether shop/web can be migrated is not known"), Not(HasSubstr("Other nodes"))));
   const json labelled = pod(R"({"metadata": {"labels": {"live.cast.ai/migration-enabled": "true"}}})");
-  EXPECT_EQ(explain_pod(labelled, std::nullopt, std::nullopt).eligible(), true);
-  EXPECT_EQ(explain_pod(pod(R"({"spec": {"hostPID": true}})"), std::nullopt, std::nullopt).eligible(), false);
+  EXPECT_EQ(explain_pod(labelled, {}, std::nullopt, std::nullopt).eligible(), true);
+  EXPECT_EQ(explain_pod(pod(R"({"spec": {"hostPID": true}})"), {}, std::nullopt, std::nullopt).eligible(), false);
 }
 
 TEST(NodeReport, SaysWhyANodeIsNotEnabled) {

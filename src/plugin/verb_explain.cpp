@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "api/names.h"
+#include "controller/pod_claims.h"
+#include "kube/json_path.h"
 #include "plugin/cluster_options.h"
 #include "plugin/explanation.h"
 #include "plugin/reading.h"
@@ -20,6 +22,20 @@ struct Options {
 ExitStatus refuse(const std::string& text) {
   complain(text);
   return exit_error;
+}
+
+std::vector<nlohmann::json> read_claims(kube::Client& client, const nlohmann::json& pod, const Regret& regret) {
+  std::vector<nlohmann::json> claims;
+  for (const std::string& name : controller::claims_of(pod)) {
+    auto claim = client.get({kube::resources::persistent_volume_claims, kube::namespace_of(pod), name, ""},
+                            kube::within(std::chrono::seconds(20)));
+    if (claim) {
+      claims.push_back(*std::move(claim));
+    } else {
+      regret("claim " + name, claim.error());
+    }
+  }
+  return claims;
 }
 
 ExitStatus explain(const Options& options) {
@@ -40,7 +56,7 @@ ExitStatus explain(const Options& options) {
   const auto nodes = read_all(client, kube::resources::nodes, {}, regret);
   const auto templates =
       nodes ? read_all(client, api::node_templates, {}, regret) : std::optional<std::vector<nlohmann::json>>();
-  const Explanation explanation = explain_pod(*pod, nodes, templates);
+  const Explanation explanation = explain_pod(*pod, read_claims(client, *pod, regret), nodes, templates);
   cli::Screen screen(STDOUT_FILENO, cli::detect_look(STDOUT_FILENO));
   screen.print(render_explanation(explanation, screen.look()));
   const auto eligible = explanation.eligible();

@@ -134,6 +134,39 @@ TEST_F(AssessmentTest, APodIsEligibleAsLongAsItMeetsEverything) {
   ASSERT_TRUE(wait_until([&] { return enabled(pod_path("good")) && enabled(pod_path("later")); }, seconds(10)));
 }
 
+TEST_F(AssessmentTest, APodIsEligibleIfSeveralNodesMayHoldItsVolumes) {
+  const std::string here = make_node(1, {{"pool", "volumes"}});
+  make_node(2, {{"pool", "volumes"}});
+  make_claim("own", "ReadWriteOnce");
+  make_claim("shared", "ReadWriteMany");
+  for (const char* claim : {"own", "shared", "later"}) {
+    make_pod(claim, here, {{"volumes", {{{"name", "data"}, {"persistentVolumeClaim", {{"claimName", claim}}}}}}});
+  }
+  make_template("volumes", enabled_for("volumes"));
+  start();
+  ASSERT_TRUE(wait_until([&] { return enabled(pod_path("shared")); }));
+  EXPECT_FALSE(enabled(pod_path("later")));
+  make_claim("later", "ReadWriteMany");
+  ASSERT_TRUE(wait_until([&] { return enabled(pod_path("later")); }, seconds(10)));
+  EXPECT_FALSE(enabled(pod_path("own")));
+}
+
+TEST_F(AssessmentTest, APodIsEligibleIfItFitsAnotherNode) {
+  const std::string here = make_node(1, {{"pool", "fit"}, {"disk", "ssd"}});
+  const std::string there = make_node(2, {{"pool", "fit"}});
+  make_pod("any", here);
+  make_pod("choosy", here, {{"nodeSelector", {{"disk", "ssd"}}}});
+  make_template("fit", enabled_for("fit"));
+  start();
+  ASSERT_TRUE(wait_until([&] { return enabled(pod_path("any")); }));
+  EXPECT_FALSE(enabled(pod_path("choosy")));
+  label(node_path(there), "disk", "ssd");
+  ASSERT_TRUE(wait_until([&] { return enabled(pod_path("choosy")); }, seconds(10)));
+  const json tainted = {{"spec", {{"taints", {{{"key", "own"}, {"value", "x"}, {"effect", "NoSchedule"}}}}}}};
+  ASSERT_TRUE(succeeded(client.patch(node_path(there), kube::PatchType::merge, tainted, soon())));
+  ASSERT_TRUE(wait_until([&] { return !enabled(pod_path("any")) && !enabled(pod_path("choosy")); }, seconds(10)));
+}
+
 TEST_F(AssessmentTest, NothingIsWrittenWhereNothingChanges) {
   const std::string node = make_node(1, {{"pool", "quiet"}});
   const std::string other = make_node(2, {{"pool", "quiet"}});

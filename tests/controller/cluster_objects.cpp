@@ -106,6 +106,15 @@ void ClusterTest::set_running(const std::string& pod) {
       succeeded(client.patch({kube::resources::pods, space, pod, "status"}, kube::PatchType::merge, status, soon())));
 }
 
+void ClusterTest::make_claim(const std::string& name, const std::string& access_mode) {
+  const json claim = {
+      {"apiVersion", "v1"},
+      {"kind", "PersistentVolumeClaim"},
+      {"metadata", {{"name", name}}},
+      {"spec", {{"accessModes", json::array({access_mode})}, {"resources", {{"requests", {{"storage", "1Mi"}}}}}}}};
+  EXPECT_TRUE(succeeded(client.create({kube::resources::persistent_volume_claims, space, "", ""}, claim, soon())));
+}
+
 void ClusterTest::label(const kube::ObjectPath& object, const std::string& label, const json& value) {
   const json patch = {{"metadata", {{"labels", {{label, value}}}}}};
   EXPECT_TRUE(succeeded(client.patch(object, kube::PatchType::merge, patch, soon())));

@@ -40,6 +40,7 @@ class ClusterTest : public testing::Test {
   void make_pod(const std::string& name, const std::string& node, const json& spec = json::object(),
                 const json& labels = json::object());
   void set_running(const std::string& pod);
+  void make_claim(const std::string& name, const std::string& access_mode);
   void label(const kube::ObjectPath& object, const std::string& label, const json& value);
 
   [[nodiscard]] kube::ObjectPath node_path(const std::string& name) const {

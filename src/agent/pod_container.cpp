@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -25,10 +26,22 @@ bool is_bind(const json& mount) {
          std::ranges::any_of(options, [](const json& option) { return option == "bind" || option == "rbind"; });
 }
 
+constexpr std::string_view empty_dirs = "/volumes/kubernetes.io~empty-dir/";
+constexpr std::string_view subpaths = "/volume-subpaths/";
+
+// A subPath is mounted from the pod's "volume-subpaths/VOLUME/CONTAINER/NUMBER", whatever kind of volume it is part of.
+bool is_part_of_empty_dir(const std::string& source) {
+  const size_t at = source.find(subpaths);
+  if (at == std::string::npos) return false;
+  const size_t name = at + subpaths.size();
+  return os::exists(
+      fmt::format("{}{}{}", source.substr(0, at), empty_dirs, source.substr(name, source.find('/', name) - name)));
+}
+
 // The kubelet keeps emptyDirs in a directory of that name, the engine a pod's shared memory in its sandbox's.
 bool is_private_to_pod(const json& mount) {
   const std::string source = mount.value("source", "");
-  if (source.find("/volumes/kubernetes.io~empty-dir/") != std::string::npos) return true;
+  if (source.find(empty_dirs) != std::string::npos || is_part_of_empty_dir(source)) return true;
   return mount.value("destination", "") == "/dev/shm" && source.ends_with("/shm") &&
          source.find("/sandboxes/") != std::string::npos;
 }

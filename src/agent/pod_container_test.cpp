@@ -30,6 +30,24 @@ class HeldContainer : public OwnRunDirectory {
   std::string root;
 };
 
+// What is mounted of a pod's volumes, and goes along because nobody else has it.
+TEST(PodMounts, EmptyDirsGoAlongAndPartsOfThem) {
+  const std::string pod = "/tmp/godwit-test-pod-" + std::to_string(::getpid());
+  ASSERT_TRUE(os::make_directories(pod + "/volumes/kubernetes.io~empty-dir/scratch"));
+  ASSERT_TRUE(os::make_directories(pod + "/volumes/kubernetes.io~csi/data"));
+  const auto bind = [&](const std::string& source) {
+    return nlohmann::json{{"destination", "/x"}, {"type", "bind"}, {"source", pod + source}};
+  };
+  const nlohmann::json config = {
+      {"mounts",
+       {bind("/volumes/kubernetes.io~empty-dir/scratch"), bind("/volume-subpaths/scratch/main/0"),
+        bind("/volumes/kubernetes.io~csi/data/mount"), bind("/volume-subpaths/data/main/1"), bind("/etc-hosts")}}};
+  std::vector<bool> carried;
+  for (const PodMount& mount : pod_mounts(config, ::getpid())) carried.push_back(mount.carried);
+  EXPECT_TRUE(os::remove_tree(pod));
+  EXPECT_EQ(carried, (std::vector<bool>{true, true, false, false, false}));
+}
+
 TEST_F(HeldContainer, IsMarkedAndCanBeHeldAgain) {
   ASSERT_TRUE(hold_container(root, "abc"));
   ASSERT_TRUE(hold_container(root, "abc"));

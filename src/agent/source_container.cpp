@@ -155,13 +155,14 @@ std::vector<files::SourceRoot> SourceContainer::file_roots() const {
   return roots;
 }
 
-std::string SourceContainer::origin_of(uint16_t root_id) const {
-  if (root_id < pod_mount_ids) return "";
-  const std::string& destination = description.pod_mounts[root_id - pod_mount_ids].destination;
-  for (const json& mount : description.config.value("mounts", json::array())) {
-    if (mount.value("destination", "") == destination) return mount.value("source", "");
+const os::Mount* SourceContainer::mount_of(uint16_t root_id) const {
+  const os::Mount* found = nullptr;
+  if (root_id < pod_mount_ids) return found;
+  const std::string& mount_point = description.pod_mounts[root_id - pod_mount_ids].mount_point;
+  for (const criu::ContainerMount& one : mounts) {
+    if (one.mount.mount_point == mount_point) found = &one.mount;  // the last one hides those before it
   }
-  return "";
+  return found;
 }
 
 Result<SourceContainer> inspect_container(const AgentConfig& config, const std::string& name) {

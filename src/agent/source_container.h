@@ -27,8 +27,8 @@ struct SourceContainer {
   [[nodiscard]] std::string netns_path() const { return fmt::format("/proc/{}/ns/net", init_pid); }
   // The trees that go along.
   [[nodiscard]] std::vector<files::SourceRoot> file_roots() const;
-  // Of such a tree that is mounted from the node: where it is there. Empty: it is the container's own.
-  [[nodiscard]] std::string origin_of(uint16_t root_id) const;
+  // Of such a tree that is mounted from the node: its mount. Null: it is the container's own.
+  [[nodiscard]] const os::Mount* mount_of(uint16_t root_id) const;
 };
 
 // Looks at a runc container and refuses what cannot be moved: the error lists every obstacle. Its code is EAGAIN if all

@@ -29,20 +29,36 @@ memory::ConvergenceOptions convergence_options(const MigrateOptions& options) {
   return convergence;
 }
 
-// What is mounted into several containers goes along once.
-std::vector<files::SourceRoot> file_roots(const std::vector<SourceContainer>& containers) {
+// Whether what `part` mounts is below what `whole` does.
+bool contains(const os::Mount& whole, const os::Mount& part) {
+  const std::string root = whole.root == "/" ? "" : whole.root;
+  return whole.device == part.device && part.root.starts_with(root + "/");
+}
+
+// What is mounted in several places goes along once. Where one place shows a part of another, the same files would be
+// written twice.
+Result<std::vector<files::SourceRoot>> file_roots(const std::vector<SourceContainer>& containers) {
   std::vector<files::SourceRoot> all;
-  std::map<std::string, size_t> carried;  // by the path on the node: an index of `all`
+  std::vector<std::pair<const os::Mount*, size_t>> carried;  // of the node, with its index of `all`
   for (size_t i = 0; i < containers.size(); ++i) {
     const auto viewer = static_cast<uint16_t>(i);
     for (files::SourceRoot& root : containers[i].file_roots()) {
-      const std::string origin = containers[i].origin_of(root.id);
-      const auto known = carried.find(origin);
-      if (!origin.empty() && known != carried.end()) {
-        all[known->second].other_views.push_back({.viewer = viewer, .mount_point = root.mount_point});
+      const os::Mount* mount = containers[i].mount_of(root.id);
+      const auto same = std::ranges::find_if(carried, [&](const auto& other) {
+        return mount != nullptr && other.first->device == mount->device && other.first->root == mount->root;
+      });
+      if (same != carried.end()) {
+        all[same->second].other_views.push_back({.viewer = viewer, .mount_point = root.mount_point});
         continue;
       }
-      if (!origin.empty()) carried[origin] = all.size();
+      for (const auto& [other, index] : carried) {
+        if (mount == nullptr || (!contains(*other, *mount) && !contains(*mount, *other))) continue;
+        return fail(
+            "what is mounted at {} and at {} are parts of one another: mount the same of that volume, or parts "
+            "that share nothing (subPath)",
+            all[index].mount_point, root.mount_point);
+      }
+      if (mount != nullptr) carried.emplace_back(mount, all.size());
       root.id = static_cast<uint16_t>(root.id + i * member_file_ids);
       root.viewer = viewer;
       all.push_back(std::move(root));
@@ -97,7 +113,8 @@ Result<std::unique_ptr<SourceCopy>> SourceCopy::open(const std::vector<SourceCon
   }
   std::unique_ptr<SourceCopy> copy(
       new SourceCopy(containers, options, std::move(lanes), std::move(files_stream), tracker, events));
-  GODWIT_ASSIGN(copy->files_, files::FileSource::open(file_roots(containers), {}, *copy->files_stream_));
+  GODWIT_ASSIGN(std::vector<files::SourceRoot> roots, file_roots(containers));
+  GODWIT_ASSIGN(copy->files_, files::FileSource::open(std::move(roots), {}, *copy->files_stream_));
   return copy;
 }
 

@@ -189,5 +189,54 @@ TEST_F(SeveralTest, ACloneThatIsDeletedBeforeAllHaveArrivedCostsNothing) {
   expect_no_gap(name, "client");
 }
 
+// Parts of one emptyDir, as in charts that keep all of a container's writable places in one volume.
+class PartsTest : public RowTest {
+ protected:
+  // A redis with two parts, and a sidecar that has this mounted at /seen.
+  void start_with(json seen) const {
+    seen["name"] = "data";
+    seen["mountPath"] = "/seen";
+    const json sidecar = {
+        {"name", "sidecar"},         {"image", "godwit.test/tiny:1"},  {"imagePullPolicy", "Never"},
+        {"restartPolicy", "Always"}, {"command", {"sleep", "100000"}}, {"volumeMounts", json::array({seen})}};
+    const json data = {{"name", "data"}, {"mountPath", "/data"}, {"subPath", "data"}};
+    const json tmp = {{"name", "data"}, {"mountPath", "/tmp"}, {"subPath", "tmp"}};
+    start_pod("parts", {{"spec", {{"initContainers", json::array({sidecar})}}}},
+              {{"volumeMounts", json::array({data, tmp})}});
+    in_redis("parts", "echo one >/tmp/one; echo two >/data/two; mkdir /tmp/deep; ln /tmp/one /tmp/deep/link");
+  }
+  std::string in_redis(const std::string& pod, const std::string& script) const {
+    return kubectl({"exec", pod, "-c", "redis", "--", "sh", "-ec", script});
+  }
+  // By the sidecar, into which a kubelet lets nobody for its first second.
+  [[nodiscard]] std::string seen(const std::string& pod, const std::string& file) const {
+    return try_kubectl({"exec", pod, "-c", "sidecar", "--", "cat", "/seen/" + file}).value_or("");
+  }
+};
+
+TEST_F(PartsTest, GoAlong) {
+  start_with({{"subPath", "tmp"}});
+  std::string name = "parts";
+  for (const char* next : {"parts-clone-1", "parts-clone-2"}) {
+    const json status = outcome(order(name));
+    ASSERT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
+    name = next;
+    EXPECT_EQ(in_redis(name, "cat /tmp/one /tmp/deep/link /data/two"), "one\none\ntwo\n");
+    EXPECT_TRUE(eventually(soon(), [&] { return seen(name, "one") == "one\n"; })) << seen(name, "one");
+    in_redis(name, "echo three >/tmp/three");
+    EXPECT_EQ(seen(name, "three"), "three\n") << "it is one directory";
+  }
+}
+
+TEST_F(PartsTest, OneThatIsPartOfAnotherIsRefused) {
+  start_with(json::object());
+  const json status = outcome(order("parts"));
+  EXPECT_EQ(status.value("state", ""), "Failed");
+  EXPECT_THAT(status.value("message", ""), testing::HasSubstr("parts of one another"));
+  EXPECT_EQ(pod_names(), std::vector<std::string>{"parts"});
+  EXPECT_EQ(restarts("parts"), 0);
+  EXPECT_EQ(in_redis("parts", "cat /tmp/one"), "one\n");
+}
+
 }  // namespace
 }  // namespace godwit

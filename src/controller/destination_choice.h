@@ -15,8 +15,8 @@ namespace godwit::controller {
 std::vector<std::string> destination_obstacles(const nlohmann::json& pod, const nlohmann::json& node,
                                                const NodeTraits& source, bool asked_for);
 
-// `wanted`: a node's name, or empty: the one with the fewest pods of those that can take it; better placement is the
-// scheduler's and the rebalancer's. Error: no node can, and why each of them cannot.
+// `wanted`: a node's name, or empty: the one with the fewest pods of those that can take it, have room for it
+// (node_room.h), and are right by pod affinity (pod_affinity.h). Error: no node can, and why each of them cannot.
 Result<std::string> choose_destination(kube::Client& client, const nlohmann::json& pod, const std::string& wanted,
                                        const kube::Call& call);
 

@@ -29,11 +29,11 @@ struct MigrationsTest : ClusterTest {
     lead();
   }
   [[nodiscard]] kube::ObjectPath migration_path() const { return {api::migrations, space, "move", ""}; }
-  void migrate() {
+  void migrate(const std::string& pod = "web") {
     const json object = {{"apiVersion", api::migrations.api_version()},
                          {"kind", "Migration"},
                          {"metadata", {{"name", "move"}}},
-                         {"spec", {{"podName", "web"}, {"destination", destination}}}};
+                         {"spec", {{"podName", pod}, {"destination", destination}}}};
     ASSERT_TRUE(succeeded(client.create({api::migrations, space, "", ""}, object, soon())));
   }
   json status() {
@@ -93,6 +93,22 @@ TEST_F(MigrationsTest, OneThatEndsWellLeavesNothingBehind) {
   expect_moved();
   ASSERT_TRUE(wait_until([&] { return !has_finalizer(get(migration_path())); }));
   EXPECT_EQ(agents.orders(), 1);
+}
+
+TEST_F(MigrationsTest, ANodeWithoutRoomIsNoDestination) {
+  const json demanding = {{"name", "main"}, {"image", "none"}, {"resources", {{"requests", {{"cpu", "600m"}}}}}};
+  const json spec = {{"containers", json::array({demanding})}};
+  make_pod("large", source, spec);
+  make_pod("neighbour", destination, spec);
+  const json status_patch = {{"status", {{"allocatable", {{"cpu", "1"}, {"pods", "9"}}}}}};
+  ASSERT_TRUE(succeeded(
+      client.patch({kube::resources::nodes, "", destination, "status"}, kube::PatchType::merge, status_patch, soon())));
+  lead();
+  migrate("large");
+  ASSERT_TRUE(wait_until([&] { return state() == "Failed"; })) << status().dump();
+  EXPECT_EQ(status()["reason"], "NotEligible");
+  EXPECT_THAT(status().value("message", ""), HasSubstr("too little cpu: the pod requests 0.6, 0.4 of 1 are left"));
+  EXPECT_EQ(agents.orders(), 0);
 }
 
 TEST_F(MigrationsTest, TheNextLeaderFollowsASessionUnderWay) {

@@ -70,5 +70,37 @@ TEST_F(ConductTest, LogsGoOnAndCommandsRun) {
   EXPECT_EQ(kubectl({"logs", "--tail=1", "cache-clone-1"}).empty(), false);
 }
 
+// As the strictest of Kubernetes' pod security standards has it, which the namespace enforces of the clone, too.
+TEST_F(ConductTest, APodOfTheRestrictedStandardMoves) {
+  kubectl({"label", "namespace", space_, "pod-security.kubernetes.io/enforce=restricted"});
+  const json of_pod = {{"runAsNonRoot", true},
+                       {"runAsUser", 1000},
+                       {"runAsGroup", 3000},
+                       {"fsGroup", 2000},
+                       {"seccompProfile", {{"type", "RuntimeDefault"}}}};
+  const json of_container = {{"allowPrivilegeEscalation", false},
+                             {"readOnlyRootFilesystem", true},
+                             {"capabilities", {{"drop", json::array({"ALL"})}}}};
+  start_pod("cache", {{"spec", {{"securityContext", of_pod}}}}, {{"securityContext", of_container}});
+  Clients clients(node(0), address_of("cache"), 6379, "strict");
+  const auto rights = [&](const std::string& name) {
+    return kubectl(
+        {"exec", name, "--", "grep", "-E", "^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):", "/proc/1/status"});
+  };
+  const std::string before = rights("cache");
+  EXPECT_THAT(before, HasSubstr("Seccomp:\t2"));
+  kubectl({"exec", "cache", "--", "redis-cli", "save"});
+  for (const std::string name : {"cache", "cache-clone-1"}) {
+    const json status = migrate(name)["status"];
+    ASSERT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
+  }
+  EXPECT_EQ(rights("cache-clone-2"), before);
+  EXPECT_EQ(kubectl({"exec", "cache-clone-2", "--", "redis-cli", "save"}), "OK\n");
+  EXPECT_FALSE(try_kubectl({"exec", "cache-clone-2", "--", "touch", "/new"})) << "its root is read-only";
+  EXPECT_EQ(restarts("cache-clone-2"), 0);
+  const json report = clients.report();
+  EXPECT_TRUE(report["problems"].empty()) << report.dump(1);
+}
+
 }  // namespace
 }  // namespace godwit

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "controller/node_room.h"
 #include "controller/node_roster.h"
+#include "controller/pod_affinity.h"
 #include "kube/client.h"
 
 namespace godwit::controller {
@@ -15,8 +17,26 @@ namespace godwit::controller {
 std::vector<std::string> destination_obstacles(const nlohmann::json& pod, const nlohmann::json& node,
                                                const NodeTraits& source, bool asked_for);
 
-// `wanted`: a node's name, or empty: the one with the fewest pods of those that can take it, have room for it
-// (node_room.h), and are right by pod affinity (pod_affinity.h). Error: no node can, and why each of them cannot.
+// What the pods of the cluster mean for one that moves: the room that they take (node_room.h), and required affinity
+// and anti-affinity (pod_affinity.h).
+class OtherPods {
+ public:
+  explicit OtherPods(const nlohmann::json& pod) : pod_(pod), affinity_(pod) {}
+  // Each of the cluster's, in any order.
+  void add(const nlohmann::json& other);
+  // What is in the way of `node`, in words; empty: nothing. `nodes`: all of the cluster.
+  [[nodiscard]] std::vector<std::string> obstacles(const nlohmann::json& node,
+                                                   const std::vector<nlohmann::json>& nodes) const;
+  [[nodiscard]] int64_t count_on(const std::string& node) const { return room_.pods_on(node); }
+
+ private:
+  nlohmann::json pod_;
+  NodeRoom room_;
+  PodAffinity affinity_;
+};
+
+// `wanted`: a node's name, or empty: the one with the fewest pods of those that can take it; better placement is the
+// scheduler's and the rebalancer's. Error: no node can, and why each of them cannot.
 Result<std::string> choose_destination(kube::Client& client, const nlohmann::json& pod, const std::string& wanted,
                                        const kube::Call& call);
 

@@ -37,13 +37,14 @@ std::string topology_of(const json& term) {
   return kube::text_at(term, "/topologyKey");
 }
 
-// Whether both nodes have that label, with the same value.
-bool share(const std::string& key, const std::string& a, const std::string& b,
-           const std::map<std::string, json>& labels) {
-  const auto of_a = labels.find(a);
-  const auto of_b = labels.find(b);
-  if (of_a == labels.end() || of_b == labels.end()) return false;
-  return of_a->second.contains(key) && of_b->second.contains(key) && of_a->second.at(key) == of_b->second.at(key);
+// Whether `node` has that label with the same value as one of those that are named.
+bool shares(const std::string& key, const json& node, const std::set<std::string>& names,
+            const std::vector<json>& nodes) {
+  const std::string value = kube::label_of(node, key);
+  if (value.empty()) return false;
+  return std::ranges::any_of(nodes, [&](const json& other) {
+    return kube::label_of(other, key) == value && names.contains(kube::name_of(other));
+  });
 }
 
 }  // namespace
@@ -63,32 +64,28 @@ void PodAffinity::add(const json& other) {
     }
   }
   for (const json& term : required_terms(other, "podAntiAffinity")) {
-    if (is_about(term, other, pod_)) avoided_by_.emplace(topology_of(term), node);
+    if (is_about(term, other, pod_)) avoided_by_[topology_of(term)].insert(node);
   }
 }
 
-std::vector<std::string> PodAffinity::misfits(const std::string& node,
-                                              const std::map<std::string, json>& labels) const {
+std::vector<std::string> PodAffinity::misfits(const json& node, const std::vector<json>& nodes) const {
   std::vector<std::string> found;
-  const auto shares_with = [&](const std::string& key) {
-    return [&, key](const std::string& other) { return share(key, node, other, labels); };
-  };
-  for (const Term& one : together_) {
+  const std::string name = kube::name_of(node);
+  for (const auto& [term, there] : together_) {
     // The first of pods that want to be together is where it likes.
-    if (one.nodes.empty() && is_about(one.term, pod_, pod_)) continue;
-    if (std::ranges::any_of(one.nodes, shares_with(topology_of(one.term)))) continue;
-    found.push_back(fmt::format("on node {} the pod would not be with those of its pod affinity, by {}", node,
-                                topology_of(one.term)));
+    if (there.empty() && is_about(term, pod_, pod_)) continue;
+    if (shares(topology_of(term), node, there, nodes)) continue;
+    found.push_back(
+        fmt::format("on node {} the pod would not be with those of its pod affinity, by {}", name, topology_of(term)));
   }
-  for (const Term& one : apart_) {
-    if (std::ranges::none_of(one.nodes, shares_with(topology_of(one.term)))) continue;
-    found.push_back(fmt::format("on node {} the pod would be with one of its pod anti-affinity, by {}", node,
-                                topology_of(one.term)));
+  for (const auto& [term, there] : apart_) {
+    if (!shares(topology_of(term), node, there, nodes)) continue;
+    found.push_back(
+        fmt::format("on node {} the pod would be with one of its pod anti-affinity, by {}", name, topology_of(term)));
   }
-  for (const auto& [key, other] : avoided_by_) {
-    if (!share(key, node, other, labels)) continue;
-    found.push_back(fmt::format("near node {} is a pod whose anti-affinity is against this one, by {}", node, key));
-    break;
+  for (const auto& [key, there] : avoided_by_) {
+    if (!shares(key, node, there, nodes)) continue;
+    found.push_back(fmt::format("near node {} is a pod whose anti-affinity is against this one, by {}", name, key));
   }
   return found;
 }

@@ -4,7 +4,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -18,9 +17,9 @@ class PodAffinity {
 
   // A pod of the cluster; the one that moves itself, and those that are on no node or have ended, do not count.
   void add(const nlohmann::json& other);
-  // What is in the way of `node`, in words; empty: nothing. `labels`: of each node of the cluster, by its name.
-  [[nodiscard]] std::vector<std::string> misfits(const std::string& node,
-                                                 const std::map<std::string, nlohmann::json>& labels) const;
+  // What is in the way of `node`, in words; empty: nothing. `nodes`: all of the cluster.
+  [[nodiscard]] std::vector<std::string> misfits(const nlohmann::json& node,
+                                                 const std::vector<nlohmann::json>& nodes) const;
 
  private:
   // A term of the pod's own, and where the pods are that it is about.
@@ -31,8 +30,8 @@ class PodAffinity {
   nlohmann::json pod_;
   std::vector<Term> together_;
   std::vector<Term> apart_;
-  // Others want to be apart from it: by which topology, from where.
-  std::set<std::pair<std::string, std::string>> avoided_by_;
+  // Others want to be apart from it: where they are, by their topology key.
+  std::map<std::string, std::set<std::string>> avoided_by_;
 };
 
 }  // namespace godwit::controller

@@ -13,10 +13,16 @@ using testing::IsEmpty;
 
 constexpr const char* by_host = "kubernetes.io/hostname";
 
-const std::map<std::string, json> labels{{"a", {{by_host, "a"}, {"zone", "x"}}},
-                                         {"b", {{by_host, "b"}, {"zone", "x"}}},
-                                         {"c", {{by_host, "c"}, {"zone", "y"}}},
-                                         {"d", {{by_host, "d"}}}};
+json node(const std::string& name, const char* zone) {
+  json made = {{"metadata", {{"name", name}, {"labels", {{by_host, name}}}}}};
+  if (zone != nullptr) made["metadata"]["labels"]["zone"] = zone;
+  return made;
+}
+const json a = node("a", "x");
+const json b = node("b", "x");
+const json c = node("c", "y");
+const json d = node("d", nullptr);
+const std::vector<json> nodes{a, b, c, d};
 
 json term(const std::string& app, const std::string& key, const json& more = json::object()) {
   json made = {{"labelSelector", {{"matchLabels", {{"app", app}}}}}, {"topologyKey", key}};
@@ -35,7 +41,7 @@ json with(json pod, const char* kind, const json& term) {
 TEST(PodAffinity, OneThatAsksForNothingFitsEverywhere) {
   PodAffinity affinity(pod("web-0", "web", "a"));
   affinity.add(pod("web-1", "web", "b"));
-  EXPECT_THAT(affinity.misfits("b", labels), IsEmpty());
+  EXPECT_THAT(affinity.misfits(b, nodes), IsEmpty());
 }
 
 TEST(PodAffinity, ReplicasThatWantToBeApartStayApart) {
@@ -46,41 +52,41 @@ TEST(PodAffinity, ReplicasThatWantToBeApartStayApart) {
   json ended = pod("web-2", "web", "c");
   ended["status"]["phase"] = "Failed";
   affinity.add(ended);
-  EXPECT_THAT(affinity.misfits("b", labels), testing::SizeIs(2)) << "both are against it";
-  EXPECT_THAT(affinity.misfits("c", labels), IsEmpty());
+  EXPECT_THAT(affinity.misfits(b, nodes), testing::SizeIs(2)) << "both are against it";
+  EXPECT_THAT(affinity.misfits(c, nodes), IsEmpty());
 }
 
 TEST(PodAffinity, AZoneIsAllOfItsNodes) {
   PodAffinity affinity(with(pod("web-0", "web", "c"), "podAntiAffinity", term("web", "zone")));
   affinity.add(pod("web-1", "web", "a"));
-  EXPECT_THAT(affinity.misfits("b", labels), ElementsAre(HasSubstr("anti-affinity, by zone")));
-  EXPECT_THAT(affinity.misfits("c", labels), IsEmpty());
-  EXPECT_THAT(affinity.misfits("d", labels), IsEmpty()) << "it is in no zone";
+  EXPECT_THAT(affinity.misfits(b, nodes), ElementsAre(HasSubstr("anti-affinity, by zone")));
+  EXPECT_THAT(affinity.misfits(c, nodes), IsEmpty());
+  EXPECT_THAT(affinity.misfits(d, nodes), IsEmpty()) << "it is in no zone";
 }
 
 TEST(PodAffinity, OthersMayBeAgainstIt) {
   PodAffinity affinity(pod("web-0", "web", "a"));
   affinity.add(with(pod("quiet", "quiet", "c"), "podAntiAffinity", term("web", "zone")));
-  EXPECT_THAT(affinity.misfits("c", labels), ElementsAre(HasSubstr("against this one")));
-  EXPECT_THAT(affinity.misfits("b", labels), IsEmpty());
+  EXPECT_THAT(affinity.misfits(c, nodes), ElementsAre(HasSubstr("against this one")));
+  EXPECT_THAT(affinity.misfits(b, nodes), IsEmpty());
 }
 
 TEST(PodAffinity, ThoseThatWantToBeTogetherStayTogether) {
   PodAffinity affinity(with(pod("web-0", "web", "a"), "podAffinity", term("cache", "zone")));
-  EXPECT_THAT(affinity.misfits("b", labels), ElementsAre(HasSubstr("pod affinity, by zone"))) << "there is none";
+  EXPECT_THAT(affinity.misfits(b, nodes), ElementsAre(HasSubstr("pod affinity, by zone"))) << "there is none";
   affinity.add(pod("cache-0", "cache", "a"));
-  EXPECT_THAT(affinity.misfits("b", labels), IsEmpty());
-  EXPECT_THAT(affinity.misfits("c", labels), ElementsAre(HasSubstr("pod affinity")));
-  EXPECT_THAT(affinity.misfits("d", labels), ElementsAre(HasSubstr("pod affinity"))) << "it is in no zone";
+  EXPECT_THAT(affinity.misfits(b, nodes), IsEmpty());
+  EXPECT_THAT(affinity.misfits(c, nodes), ElementsAre(HasSubstr("pod affinity")));
+  EXPECT_THAT(affinity.misfits(d, nodes), ElementsAre(HasSubstr("pod affinity"))) << "it is in no zone";
   const PodAffinity first(with(pod("web-0", "web", "a"), "podAffinity", term("web", "zone")));
-  EXPECT_THAT(first.misfits("c", labels), IsEmpty()) << "it is the first of them";
+  EXPECT_THAT(first.misfits(c, nodes), IsEmpty()) << "it is the first of them";
 }
 
 TEST(PodAffinity, IsAboutPodsOfItsNamespaceUnlessItNamesOthers) {
   const auto against = [](const json& more) {
     PodAffinity affinity(with(pod("web-0", "web", "a"), "podAntiAffinity", term("web", by_host, more)));
     affinity.add(pod("web-9", "web", "b", "elsewhere"));
-    return affinity.misfits("b", labels).size();
+    return affinity.misfits(b, nodes).size();
   };
   EXPECT_EQ(against(json::object()), 0U);
   EXPECT_EQ(against({{"namespaces", json::array({"elsewhere"})}}), 1U);

@@ -21,19 +21,24 @@ using controller::NodeTraits;
 using controller::Requirement;
 using nlohmann::json;
 
-std::vector<OtherNode> judge_others(const json& pod, const std::vector<json>& nodes,
-                                    const std::optional<std::vector<json>>& templates) {
+std::vector<OtherNode> judge_others(const json& pod, const Surroundings& around) {
   const std::string own = kube::text_at(pod, "/spec/nodeName");
+  const std::vector<json>& nodes = *around.nodes;
+  controller::OtherPods pods(pod);
+  if (around.pods) {
+    for (const json& other : *around.pods) pods.add(other);
+  }
   NodeTraits here;
   for (const json& node : nodes) {
     if (kube::name_of(node) == own) here = controller::traits_of(node);
   }
-  const std::vector<NodeReport> reports = report_nodes(nodes, templates, std::nullopt);
+  const std::vector<NodeReport> reports = report_nodes(nodes, around.templates, std::nullopt);
   std::vector<OtherNode> others;
   for (const json& node : nodes) {
     OtherNode other{.name = kube::name_of(node)};
     if (other.name == own) continue;
     other.obstacles = controller::destination_obstacles(pod, node, here, /*asked_for=*/false);
+    for (std::string& one : pods.obstacles(node, nodes)) other.obstacles.push_back(std::move(one));
     const auto report = std::ranges::find(reports, other.name, &NodeReport::name);
     if (!other.obstacles.empty() && !report->message.empty()) other.obstacles.push_back(report->message);
     others.push_back(std::move(other));
@@ -75,20 +80,19 @@ std::optional<bool> Explanation::eligible() const {
   return std::nullopt;
 }
 
-Explanation explain_pod(const json& pod, const std::vector<json>& claims, const std::optional<std::vector<json>>& nodes,
-                        const std::optional<std::vector<json>>& templates) {
+Explanation explain_pod(const json& pod, const Surroundings& around) {
   Explanation explanation;
   explanation.pod = kube::key_of(pod);
   explanation.node = kube::text_at(pod, "/spec/nodeName");
   explanation.labelled = kube::label_of(pod, api::labels::migration_enabled) == "true";
-  if (!nodes) {
-    explanation.requirements = controller::pod_requirements(pod, claims);
+  if (!around.nodes) {
+    explanation.requirements = controller::pod_requirements(pod, around.claims);
     return explanation;
   }
   controller::NodeRoster roster;
-  for (const json& node : *nodes) roster.update(kube::name_of(node), controller::traits_of(node));
-  explanation.requirements = controller::explain(pod, claims, roster);
-  explanation.others = judge_others(pod, *nodes, templates);
+  for (const json& node : *around.nodes) roster.update(kube::name_of(node), controller::traits_of(node));
+  explanation.requirements = controller::explain(pod, around.claims, roster);
+  explanation.others = judge_others(pod, around);
   // The roster knows nodes, not what this pod asks of them.
   Requirement& elsewhere = explanation.requirements.back();
   const bool nowhere =

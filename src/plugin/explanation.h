@@ -31,11 +31,17 @@ struct Explanation {
   [[nodiscard]] std::optional<bool> eligible() const;
 };
 
-// `claims`: those of its volumes. `nodes`: nothing if they may not be read. Then what they must meet is not among the
-// requirements, and the label that the live controller gives speaks for them.
-Explanation explain_pod(const nlohmann::json& pod, const std::vector<nlohmann::json>& claims,
-                        const std::optional<std::vector<nlohmann::json>>& nodes,
-                        const std::optional<std::vector<nlohmann::json>>& templates);
+// What of the cluster may be read; nothing: it may not.
+struct Surroundings {
+  std::vector<nlohmann::json> claims;  // of the pod's volumes
+  std::optional<std::vector<nlohmann::json>> nodes;
+  std::optional<std::vector<nlohmann::json>> templates;
+  std::optional<std::vector<nlohmann::json>> pods;
+};
+
+// Without the nodes what they must meet is not among the requirements, and the label that the live controller gives
+// speaks for them.
+Explanation explain_pod(const nlohmann::json& pod, const Surroundings& around);
 
 cli::Lines render_explanation(const Explanation& explanation, const cli::Look& look);
 

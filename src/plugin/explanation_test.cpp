@@ -40,10 +40,11 @@ std::string said(const Explanation& explanation) {
 
 const std::vector<json> two_enabled{node("node-1", true), node("node-2", true)};
 const std::vector<json> no_templates;
+const Surroundings two_nodes{.claims = {}, .nodes = two_enabled, .templates = no_templates, .pods = {}};
 
 TEST(Explanation, AnEligiblePod) {
-  const Explanation explanation = explain_pod(
-      pod(R"({"metadata": {"labels": {"live.cast.ai/migration-enabled": "true"}}})"), {}, two_enabled, no_templates);
+  const Explanation explanation =
+      explain_pod(pod(R"({"metadata": {"labels": {"live.cast.ai/migration-enabled": "true"}}})"), two_nodes);
   EXPECT_EQ(explanation.eligible(), true);
   EXPECT_EQ(said(explanation), R"(Pod shop/web on node-1
   + its user allows it
@@ -64,11 +65,13 @@ Other nodes:
 }
 
 TEST(Explanation, EveryObstacleHasItsReasonAndWhatToDo) {
-  const Explanation explanation =
-      explain_pod(pod(R"({"spec": {"hostPID": true, "containers": [{"name": "web", "tty": true}],
+  const Explanation explanation = explain_pod(
+      pod(R"({"spec": {"hostPID": true, "containers": [{"name": "web", "tty": true}],
                        "volumes": [{"name": "logs", "hostPath": {"path": "/var/log"}}]}})"),
-                  {json::parse(R"({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}})")},
-                  two_enabled, no_templates);
+      {.claims = {json::parse(R"({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}})")},
+       .nodes = two_enabled,
+       .templates = no_templates,
+       .pods = {}});
   EXPECT_EQ(explanation.eligible(), false);
   EXPECT_THAT(
       said(explanation),
@@ -87,31 +90,39 @@ TEST(Explanation, SaysOfEachOtherNodeWhyNot) {
       {{"metadata", {{"name", "t"}}},
        {"spec", {{"nodeSelector", {{"matchLabels", {{"pool", "a"}}}}}, {"liveMigration", {{"enabled", true}}}}},
        {"status", {{"refused", {{{"name", "node-2"}, {"reason", "AgentSilent"}, {"message", "its agent is away"}}}}}}}};
-  EXPECT_THAT(said(explain_pod(pod(), {}, nodes, templates)),
+  EXPECT_THAT(said(explain_pod(pod(), {.claims = {}, .nodes = nodes, .templates = templates, .pods = {}})),
               AllOf(HasSubstr("x node-2\n      node node-2 is not enabled"), HasSubstr("its agent is away"),
                     HasSubstr("node node-3 is cordoned"), HasSubstr("node node-4 is of another CPU architecture")));
 }
 
 TEST(Explanation, WhatThePodAsksOfItsNodesCounts) {
-  const Explanation explanation =
-      explain_pod(pod(R"({"spec": {"nodeSelector": {"disk": "ssd"}}})"), {}, two_enabled, no_templates);
+  const Explanation explanation = explain_pod(pod(R"({"spec": {"nodeSelector": {"disk": "ssd"}}})"), two_nodes);
   EXPECT_EQ(explanation.eligible(), false);
   EXPECT_FALSE(explanation.requirements.back().met());
   EXPECT_FALSE(explanation.others->at(0).obstacles.empty());
 }
 
+TEST(Explanation, OtherPodsCount) {
+  Surroundings around = two_nodes;
+  around.nodes->at(1)["status"]["allocatable"] = {{"pods", "1"}};
+  around.pods.emplace().push_back(
+      json::parse(R"({"metadata": {"name": "other", "uid": "o"}, "spec": {"nodeName": "node-2"}})"));
+  const Explanation explanation = explain_pod(pod(), around);
+  EXPECT_EQ(explanation.eligible(), false);
+  EXPECT_THAT(said(explanation), HasSubstr("node node-2 has too little pods"));
+}
+
 TEST(Explanation, ALabelThatSaysOtherwiseIsMentioned) {
-  EXPECT_THAT(said(explain_pod(pod(), {}, two_enabled, no_templates)),
-              HasSubstr("The live controller does not say so"));
+  EXPECT_THAT(said(explain_pod(pod(), two_nodes)), HasSubstr("The live controller does not say so"));
 }
 
 TEST(Explanation, WithoutTheNodesTheLabelSpeaksForThem) {
-  EXPECT_EQ(explain_pod(pod(), {}, std::nullopt, std::nullopt).eligible(), std::nullopt);
-  EXPECT_THAT(said(explain_pod(pod(), {}, std::nullopt, std::nullopt)),
+  EXPECT_EQ(explain_pod(pod(), {}).eligible(), std::nullopt);
+  EXPECT_THAT(said(explain_pod(pod(), {})),
               AllOf(HasSubstr("? Whether shop/web can be migrated is not known"), Not(HasSubstr("Other nodes"))));
   const json labelled = pod(R"({"metadata": {"labels": {"live.cast.ai/migration-enabled": "true"}}})");
-  EXPECT_EQ(explain_pod(labelled, {}, std::nullopt, std::nullopt).eligible(), true);
-  EXPECT_EQ(explain_pod(pod(R"({"spec": {"hostPID": true}})"), {}, std::nullopt, std::nullopt).eligible(), false);
+  EXPECT_EQ(explain_pod(labelled, {}).eligible(), true);
+  EXPECT_EQ(explain_pod(pod(R"({"spec": {"hostPID": true}})"), {}).eligible(), false);
 }
 
 TEST(NodeReport, SaysWhyANodeIsNotEnabled) {

@@ -53,10 +53,15 @@ ExitStatus explain(const Options& options) {
   const Regret regret = [](const std::string& what, const kube::ApiError& error) {
     complain(fmt::format("{} cannot be read, so what they say is left out: {}", what, in_words(error)));
   };
-  const auto nodes = read_all(client, kube::resources::nodes, {}, regret);
-  const auto templates =
-      nodes ? read_all(client, api::node_templates, {}, regret) : std::optional<std::vector<nlohmann::json>>();
-  const Explanation explanation = explain_pod(*pod, read_claims(client, *pod, regret), nodes, templates);
+  Surroundings around{.claims = read_claims(client, *pod, regret),
+                      .nodes = read_all(client, kube::resources::nodes, {}, regret),
+                      .templates = std::nullopt,
+                      .pods = std::nullopt};
+  if (around.nodes) {
+    around.templates = read_all(client, api::node_templates, {}, regret);
+    around.pods = read_all(client, kube::resources::pods, {}, regret);
+  }
+  const Explanation explanation = explain_pod(*pod, around);
   cli::Screen screen(STDOUT_FILENO, cli::detect_look(STDOUT_FILENO));
   screen.print(render_explanation(explanation, screen.look()));
   const auto eligible = explanation.eligible();

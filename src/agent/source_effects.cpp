@@ -280,6 +280,12 @@ Result<> SourceWorker::settle_tcp() {
   return session_.write_record(to_json(record_));
 }
 
+json SourceWorker::describe_restore() const {
+  json body = copy_->final_description();
+  body["keep_tcp"] = record_.keeps_tcp;
+  return body;
+}
+
 // Several containers at the same time, each by a criu of its own. The first failure is told; a passing one only if
 // nothing else failed, because that would fail again.
 Result<> SourceWorker::dump_all(Deadline deadline) {

@@ -304,10 +304,7 @@ void SourceWorker::send(MessageKind kind) {
     address_asked_ = Clock::now();
     body["neighbours"] = to_json(neighbours_);
   }
-  if (kind == MessageKind::restore) {
-    body = copy_->final_description();
-    body["keep_tcp"] = record_.keeps_tcp;
-  }
+  if (kind == MessageKind::restore) body = describe_restore();
   link_->send({.message = {.kind = kind, .epoch = state_->epoch}, .body = std::move(body)});
 }
 

@@ -74,6 +74,7 @@ class SourceWorker {
   Result<> put_back_limits();
   Result<> dump();
   Result<> settle_tcp();
+  [[nodiscard]] nlohmann::json describe_restore() const;
   Result<> dump_all(Deadline deadline);
   Result<> dump_metadata(size_t member, Deadline deadline);
   Result<> query(uint32_t epoch);

@@ -32,11 +32,13 @@ std::vector<std::string> destination_obstacles(const json& pod, const json& node
 void OtherPods::add(const json& other) {
   room_.add(other);
   affinity_.add(other);
+  spread_.add(other);
 }
 
-std::vector<std::string> OtherPods::obstacles(const json& node, const std::vector<json>& nodes) const {
+std::vector<std::string> OtherPods::obstacles(const json& node) const {
   std::vector<std::string> found = room_.shortages(pod_, node);
-  for (std::string& one : affinity_.misfits(node, nodes)) found.push_back(std::move(one));
+  for (std::string& one : affinity_.misfits(node, *nodes_)) found.push_back(std::move(one));
+  for (std::string& one : spread_.misfits(node)) found.push_back(std::move(one));
   return found;
 }
 
@@ -44,9 +46,9 @@ Result<std::string> choose_destination(kube::Client& client, const json& pod, co
                                        const kube::Call& call) {
   const std::string source = kube::text_at(pod, "/spec/nodeName");
   GODWIT_ASSIGN(const std::vector<json> nodes, client.list_all(kube::resources::nodes, {}, call));
-  OtherPods others(pod);
+  OtherPods others(pod, nodes);
   const kube::ChunkSink count = [&](json::array_t pods, bool first) {
-    if (first) others = OtherPods(pod);
+    if (first) others = OtherPods(pod, nodes);
     for (const json& other : pods) others.add(other);
   };
   GODWIT_TRY(client.list(kube::resources::pods, {}, count, call));
@@ -61,7 +63,7 @@ Result<std::string> choose_destination(kube::Client& client, const json& pod, co
     const std::string name = kube::name_of(node);
     if (name == source || (!wanted.empty() && name != wanted)) continue;
     std::vector<std::string> against = destination_obstacles(pod, node, here, !wanted.empty());
-    for (std::string& one : others.obstacles(node, nodes)) against.push_back(std::move(one));
+    for (std::string& one : others.obstacles(node)) against.push_back(std::move(one));
     reasons.insert(reasons.end(), against.begin(), against.end());
     if (against.empty() && (best.empty() || others.count_on(name) < others.count_on(best))) best = name;
   }

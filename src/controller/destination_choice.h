@@ -8,6 +8,7 @@
 #include "controller/node_room.h"
 #include "controller/node_roster.h"
 #include "controller/pod_affinity.h"
+#include "controller/pod_spread.h"
 #include "kube/client.h"
 
 namespace godwit::controller {
@@ -17,22 +18,25 @@ namespace godwit::controller {
 std::vector<std::string> destination_obstacles(const nlohmann::json& pod, const nlohmann::json& node,
                                                const NodeTraits& source, bool asked_for);
 
-// What the pods of the cluster mean for one that moves: the room that they take (node_room.h), and required affinity
-// and anti-affinity (pod_affinity.h).
+// What the pods of the cluster mean for one that moves: the room that they take (node_room.h), required affinity and
+// anti-affinity (pod_affinity.h), and how it is to be spread among them (pod_spread.h).
 class OtherPods {
  public:
-  explicit OtherPods(const nlohmann::json& pod) : pod_(pod), affinity_(pod) {}
+  // `nodes`: all of the cluster; they outlive it.
+  OtherPods(const nlohmann::json& pod, const std::vector<nlohmann::json>& nodes)
+      : pod_(pod), nodes_(&nodes), affinity_(pod), spread_(pod, nodes) {}
   // Each of the cluster's, in any order.
   void add(const nlohmann::json& other);
-  // What is in the way of `node`, in words; empty: nothing. `nodes`: all of the cluster.
-  [[nodiscard]] std::vector<std::string> obstacles(const nlohmann::json& node,
-                                                   const std::vector<nlohmann::json>& nodes) const;
+  // What is in the way of `node`, in words; empty: nothing.
+  [[nodiscard]] std::vector<std::string> obstacles(const nlohmann::json& node) const;
   [[nodiscard]] int64_t count_on(const std::string& node) const { return room_.pods_on(node); }
 
  private:
   nlohmann::json pod_;
+  const std::vector<nlohmann::json>* nodes_;
   NodeRoom room_;
   PodAffinity affinity_;
+  PodSpread spread_;
 };
 
 // `wanted`: a node's name, or empty: the one with the fewest pods of those that can take it; better placement is the

@@ -24,7 +24,7 @@ using nlohmann::json;
 std::vector<OtherNode> judge_others(const json& pod, const Surroundings& around) {
   const std::string own = kube::text_at(pod, "/spec/nodeName");
   const std::vector<json>& nodes = *around.nodes;
-  controller::OtherPods pods(pod);
+  controller::OtherPods pods(pod, nodes);
   if (around.pods) {
     for (const json& other : *around.pods) pods.add(other);
   }
@@ -38,7 +38,7 @@ std::vector<OtherNode> judge_others(const json& pod, const Surroundings& around)
     OtherNode other{.name = kube::name_of(node)};
     if (other.name == own) continue;
     other.obstacles = controller::destination_obstacles(pod, node, here, /*asked_for=*/false);
-    for (std::string& one : pods.obstacles(node, nodes)) other.obstacles.push_back(std::move(one));
+    for (std::string& one : pods.obstacles(node)) other.obstacles.push_back(std::move(one));
     const auto report = std::ranges::find(reports, other.name, &NodeReport::name);
     if (!other.obstacles.empty() && !report->message.empty()) other.obstacles.push_back(report->message);
     others.push_back(std::move(other));

@@ -64,6 +64,11 @@ TEST_F(UnmovableTest, AMultipathTcpSocketIsRefused) {
   expect_refused("multipath TCP");
 }
 
+TEST_F(UnmovableTest, AMessageQueueIsRefusedThatNobodyHasOpen) {
+  start({.args = {"python3", "-c", script("hold.py"), "mqueue"}});
+  expect_refused("message queues (/dev/mqueue/jobs)");
+}
+
 TEST_F(UnmovableTest, AProcessBroughtInFromOutsideIsRefused) {
   start({.args = {"python3", "-c", script("hold.py"), "nothing"}});
   const auto guest = nodes_->node(1).spawn({"runc", "exec", container, "sleep", "60"});

@@ -14,6 +14,7 @@
 #include "network/connections.h"
 #include "network/moved_routes.h"
 #include "network/neighbours.h"
+#include "network/packet_rules.h"
 #include "network/readdress.h"
 #include "network/sent_packets.h"
 #include "network/slot.h"
@@ -100,6 +101,7 @@ Result<size_t> DestinationWorker::make_place(const PrepareBody& body) {
 
 Result<> DestinationWorker::open_network(const PrepareBody& body, const DestinationPlace& place) {
   GODWIT_TRY(choose_network(body, place.guest()));
+  GODWIT_TRY(network::write_packet_rules(record_.netns_path, body.packet_rules));
   if (containers_.size() > 1) {
     GODWIT_ASSIGN(loopback_, network::LoopbackGate::open(record_.netns_path));
   }
@@ -112,6 +114,7 @@ Result<> DestinationWorker::open_network(const PrepareBody& body, const Destinat
 Result<> DestinationWorker::choose_network(const PrepareBody& body, const network::Guest* guest) {
   const network::InterfaceConfig& interface = body.container.interface;
   const std::string& netns = record_.netns_path;
+  keeps_tcp_ = body.keep_tcp;
   reconnects_ = body.container.in_pod && guest == nullptr;
   if (reconnects_ && body.network == NetworkMode::preserve) {
     return fail("the clone pod has an address of its own: is godwit-cni a plugin of node {}'s network?",
@@ -126,7 +129,7 @@ Result<> DestinationWorker::choose_network(const PrepareBody& body, const networ
   const std::vector<std::string> announced = reconnects_ ? std::vector<std::string>() : interface.addresses;
   GODWIT_ASSIGN(network::Announcer announcer, network::Announcer::open(netns, interface.name, announced));
   announcer_.emplace(std::move(announcer));
-  if (reconnects_ || !body.keep_tcp) GODWIT_TRY(network::check_connections_can_be_ended(netns));
+  if (reconnects_ || !keeps_tcp_) GODWIT_TRY(network::check_connections_can_be_ended(netns));
   // What is bound to the old address can only be restored where that is.
   if (reconnects_) GODWIT_TRY(network::borrow_addresses(netns, interface));
   if (guest == nullptr || !guest->routed) return {};
@@ -205,7 +208,7 @@ Result<> DestinationWorker::restore() {
     if (lanes_) lanes_->abort();
     body = restore_body_;
   }
-  keeps_tcp_ = body.keep_tcp;
+  keeps_tcp_ = body.keep_tcp.value_or(keeps_tcp_);
   if (!keeps_tcp_) GODWIT_TRY(network::check_connections_can_be_ended(record_.netns_path));
   forget_ended(body);
   GODWIT_TRY(pager_->store_complete());

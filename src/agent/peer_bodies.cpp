@@ -78,6 +78,22 @@ std::vector<std::string> read_stdio(JsonFields& fields) {
   return targets;
 }
 
+network::PacketRules read_packet_rules(JsonFields& fields) {
+  network::PacketRules rules;
+  const json* found = fields.find("packet_rules");
+  if (found == nullptr) return rules;
+  const auto proper = [](const auto& one) {
+    return (one.key() == "iptables" || one.key() == "ip6tables") && one.value().is_string() &&
+           one.value().template get_ref<const std::string&>().size() <= network::packet_rules_bytes_max;
+  };
+  if (!found->is_object()) return fields.blame_member("packet_rules", "is not an object"), rules;
+  for (const auto& one : found->items()) {
+    if (!proper(one)) return fields.blame_member("packet_rules", "has what is no set of rules"), rules;
+    rules[one.key()] = one.value().template get<std::string>();
+  }
+  return rules;
+}
+
 Result<PrepareBody::Companion> read_companion(const json& source) {
   JsonFields fields(source, "one of the containers to move", text_bytes_max);
   PrepareBody::Companion companion;
@@ -101,6 +117,7 @@ Result<PrepareBody> prepare_from_json(const json& source) {
     body.network = mode.value_or(NetworkMode::automatic);
   }
   if (fields.has("keep_tcp")) body.keep_tcp = fields.flag("keep_tcp");
+  if (fields.has("packet_rules")) body.packet_rules = read_packet_rules(fields);
   body.stdio = read_stdio(fields);
   const json* container = fields.find("container");
   const json* companions = fields.has("companions") ? fields.find("companions") : nullptr;
@@ -124,7 +141,7 @@ Result<RestoreBody> restore_from_json(const json& source) {
   RestoreBody body;
   body.processes = read_list<RestoreBody::Process>(fields, "processes", processes_max, read_process);
   body.objects = read_list<RestoreBody::Object>(fields, "objects", objects_max, read_object);
-  body.keep_tcp = fields.flag("keep_tcp");
+  if (fields.has("keep_tcp")) body.keep_tcp = fields.flag("keep_tcp");
   if (fields.error()) return std::unexpected(*fields.error());
   return body;
 }

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "agent/container_description.h"
 #include "agent/network_mode.h"
 #include "base/result.h"
+#include "network/packet_rules.h"
 
 namespace godwit::agent {
 
@@ -20,7 +22,8 @@ struct PrepareBody {
   std::string from;               // what the source calls its node
   uint64_t page_store_bytes = 0;  // RAM for pages that wait; 0: no limit but the machine's
   NetworkMode network = NetworkMode::automatic;
-  bool keep_tcp = true;            // as it was wanted then; the restore says what it came to
+  bool keep_tcp = true;  // as it was wanted then; the restore says what it came to
+  network::PacketRules packet_rules;
   std::vector<std::string> stdio;  // targets of the first process's descriptors 0, 1, 2
   // The other containers of its pod: members 1, 2, ... of the session; the one above is member 0.
   struct Companion {
@@ -49,8 +52,8 @@ struct RestoreBody {
     std::vector<Mapping> mappings;
   };
   std::vector<Process> processes;
-  std::vector<Object> objects;  // shared memory
-  bool keep_tcp = true;
+  std::vector<Object> objects;   // shared memory
+  std::optional<bool> keep_tcp;  // nothing: as the `prepare` said
 };
 
 // From a peer: everything is checked. Errors name the member.

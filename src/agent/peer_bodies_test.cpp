@@ -46,7 +46,20 @@ TEST(PeerBodies, ProperOnesAreRead) {
   ASSERT_TRUE(restore) << restore.error().message;
   EXPECT_EQ(restore->processes.at(0).container_pid, 1);
   EXPECT_EQ(restore->objects.at(0).mappings.at(0).start, 4096U);
-  EXPECT_FALSE(restore->keep_tcp);
+  EXPECT_EQ(restore->keep_tcp, false);
+}
+
+TEST(PeerBodies, PacketRulesAreThoseOfTwoPrograms) {
+  json prepare = proper_prepare();
+  prepare["packet_rules"] = {{"iptables", "*nat"}};
+  const auto read = prepare_from_json(prepare);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->packet_rules.at("iptables"), "*nat");
+  for (const json& wrong : {json("*nat"), json{{"rm", "x"}}, json{{"iptables", 1}},
+                            json{{"iptables", std::string(network::packet_rules_bytes_max + 1, 'x')}}}) {
+    prepare["packet_rules"] = wrong;
+    EXPECT_FALSE(prepare_from_json(prepare));
+  }
 }
 
 TEST(PeerBodies, APodsOtherContainersAreRead) {

@@ -14,6 +14,7 @@
 #include "agent/standard_streams.h"
 #include "base/log.h"
 #include "network/address_book.h"
+#include "network/packet_rules.h"
 #include "os/file.h"
 
 namespace godwit::agent {
@@ -157,6 +158,7 @@ Result<> SourceWorker::send_prepare() {
       body["companions"].push_back(std::move(part));
     }
   }
+  GODWIT_ASSIGN(body["packet_rules"], network::read_packet_rules(containers_.front().init_pid));
   if (request_.options.page_store_bytes) body["page_store_bytes"] = *request_.options.page_store_bytes;
   link_->send({.message = {.kind = MessageKind::prepare, .epoch = 0}, .body = std::move(body)});
   return {};

@@ -170,6 +170,7 @@ MigrationStatus read_status(const json& migration) {
     }
   }
   read.recovering = kube::flag_at(*status, "/recovering");
+  read.restarting = text_at(*status, "/restarting");
   read.network_mode = value_of_name(network_mode_names, text_at(*status, "/networkMode"));
   if (const json* rounds = value_at(*status, "/rounds"); rounds != nullptr && rounds->is_array()) {
     for (const json& round : *rounds) {
@@ -202,6 +203,7 @@ void write_status(json& migration, const MigrationStatus& status) {
   put(object, "sourceContainer", status.source_container);
   if (!status.companions.empty()) object["sourceCompanions"] = status.companions;
   if (status.recovering || object.contains("recovering")) object["recovering"] = status.recovering;
+  put(object, "restarting", status.restarting);
   put(object, "networkMode", std::string(status.network_mode ? to_string(*status.network_mode) : ""));
   write_rounds(object, status.rounds);
   // Printer columns cannot count the elements of an array.

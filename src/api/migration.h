@@ -70,7 +70,8 @@ struct MigrationStatus {
   std::string source_container;             // as the source's container engine calls it
   std::vector<std::string> companions;      // the other containers of its pod, likewise
   bool recovering = false;                  // the pod is being brought back to life where it was
-  std::optional<NetworkMode> network_mode;  // what Auto came to
+  std::string restarting;                   // the session that is ended for the Migration to begin anew
+  std::optional<NetworkMode> network_mode;  // as it was wanted, then what Auto came to
   std::vector<MigrationRound> rounds;
   std::optional<double> pause_ms;
   std::optional<double> client_gap_ms;

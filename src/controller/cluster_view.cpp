@@ -36,7 +36,8 @@ ClusterView::ClusterView(kube::Client& client)
   });
   pods_.add_index(pods_by_claim, claim_keys_of);
   pods_.add_index(pods_by_demand, [](const json& pod) {
-    return demands_of(pod).empty() ? std::vector<std::string>{} : std::vector<std::string>{demanding};
+    return !is_movable(pod) || demands_of(pod).empty() ? std::vector<std::string>{}
+                                                       : std::vector<std::string>{demanding};
   });
   pods_.add_index(pods_by_address, addresses_of);
   pass_on(nodes_, &Listener::on_node);

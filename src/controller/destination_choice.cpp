@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "api/names.h"
+#include "controller/clone_pod.h"
 #include "controller/node_fit.h"
 #include "kube/json_path.h"
 
@@ -29,6 +30,12 @@ std::vector<std::string> destination_obstacles(const json& pod, const json& node
   return obstacles;
 }
 
+OtherPods::OtherPods(const json& pod, const std::vector<json>& nodes) : affinity_(pod, nodes), spread_(pod, nodes) {
+  json clone = pod;
+  skip_beginnings(clone);  // nor do their init containers need room
+  wanted_ = requests_of(clone);
+}
+
 void OtherPods::add(const json& other) {
   room_.add(other);
   affinity_.add(other);
@@ -36,8 +43,8 @@ void OtherPods::add(const json& other) {
 }
 
 std::vector<std::string> OtherPods::obstacles(const json& node) const {
-  std::vector<std::string> found = room_.shortages(pod_, node);
-  for (std::string& one : affinity_.misfits(node, *nodes_)) found.push_back(std::move(one));
+  std::vector<std::string> found = room_.shortages(wanted_, node);
+  for (std::string& one : affinity_.misfits(node)) found.push_back(std::move(one));
   for (std::string& one : spread_.misfits(node)) found.push_back(std::move(one));
   return found;
 }

@@ -22,9 +22,8 @@ std::vector<std::string> destination_obstacles(const nlohmann::json& pod, const 
 // anti-affinity (pod_affinity.h), and how it is to be spread among them (pod_spread.h).
 class OtherPods {
  public:
-  // `nodes`: all of the cluster; they outlive it.
-  OtherPods(const nlohmann::json& pod, const std::vector<nlohmann::json>& nodes)
-      : pod_(pod), nodes_(&nodes), affinity_(pod), spread_(pod, nodes) {}
+  // `nodes`: all of the cluster.
+  OtherPods(const nlohmann::json& pod, const std::vector<nlohmann::json>& nodes);
   // Each of the cluster's, in any order.
   void add(const nlohmann::json& other);
   // What is in the way of `node`, in words; empty: nothing.
@@ -32,8 +31,7 @@ class OtherPods {
   [[nodiscard]] int64_t count_on(const std::string& node) const { return room_.pods_on(node); }
 
  private:
-  nlohmann::json pod_;
-  const std::vector<nlohmann::json>* nodes_;
+  Amounts wanted_;
   NodeRoom room_;
   PodAffinity affinity_;
   PodSpread spread_;

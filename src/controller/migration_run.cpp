@@ -100,7 +100,6 @@ Result<> MigrationRun::prepare() {
   status_.companions.assign(containers.begin() + 1, containers.end());
   status_.pod_uid = kube::uid_of(source_);
   status_.clone_name = owner_.keeps_names() ? spec_.pod_name : clone_name(spec_.pod_name);
-  status_.network_mode = spec_.options.network_mode;
   status_.state = api::MigrationState::running;
   status_.phase = api::MigrationPhase::pre_dump;
   status_.start_time = kube::format_time(std::chrono::system_clock::now());
@@ -108,6 +107,10 @@ Result<> MigrationRun::prepare() {
             fmt::format("pod {} can be moved from node {} to node {}", spec_.pod_name, status_.source_node,
                         status_.destination_node));
   GODWIT_ASSIGN(migration_, add_finalizer(context_.client, migration_, call()));
+  // They may have changed since the Migration was read; from now on the controller passes on what changes.
+  GODWIT_ASSIGN(const api::MigrationSpec spec, api::read_spec(migration_));
+  spec_.options = spec.options;
+  status_.network_mode = spec.options.network_mode;
   return write_status();
 }
 
@@ -277,12 +280,8 @@ Result<> MigrationRun::fail_session(const agent::ResultEvent& result) {
   if (!now && now.error().not_found() && !keeps_name()) return remove_clone();  // somebody took the finalizer away
   if (!now) return std::unexpected(now.error());
   migration_ = std::move(*now);
-  const auto spec = api::read_spec(migration_);
-  if (spec && !keeps_name() && !result.lost && !is_deleted(migration_) &&
-      spec->options.network_mode != status_.network_mode) {
-    spec_.options = spec->options;
-    return begin_anew();
-  }
+  const bool restarting = api::read_status(migration_).restarting == status_.session;
+  if (restarting && !result.lost && !is_deleted(migration_)) return begin_anew();
   const bool cancelled = is_deleted(migration_) && !result.lost;
   if (!cancelled && status_.reason.empty()) GODWIT_TRY(look_for_refusal());
   const std::string reason = cancelled ? "Cancelled" : status_.reason.empty() ? "MigrationFailed" : status_.reason;
@@ -309,6 +308,8 @@ Result<> MigrationRun::fail_session(const agent::ResultEvent& result) {
 
 // The pod's place on the destination was made for another network mode.
 Result<> MigrationRun::begin_anew() {
+  GODWIT_ASSIGN(const api::MigrationSpec spec, api::read_spec(migration_));
+  spec_.options = spec.options;
   GODWIT_TRY(remove_clone());
   GODWIT_ASSIGN(status_.session, agent::SessionDirectory::new_id());
   status_.network_mode = spec_.options.network_mode;

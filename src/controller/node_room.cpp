@@ -1,6 +1,7 @@
 #include "controller/node_room.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,12 @@ using nlohmann::json;
 constexpr const char* pods_resource = "pods";
 constexpr int64_t one = 1000;  // thousandths
 
+const json& array_at(const json& object, const char* pointer) {
+  static const json none = json::array();
+  const json* found = kube::value_at(object, pointer);
+  return found != nullptr && found->is_array() ? *found : none;
+}
+
 Amounts amounts_at(const json& object, const char* pointer) {
   Amounts amounts;
   const json* found = kube::value_at(object, pointer);
@@ -28,7 +35,10 @@ Amounts amounts_at(const json& object, const char* pointer) {
 }
 
 void add_to(Amounts& sum, const Amounts& more) {
-  for (const auto& [resource, amount] : more) sum[resource] += amount;
+  for (const auto& [resource, amount] : more) {
+    int64_t& at = sum[resource];
+    if (__builtin_add_overflow(at, amount, &at)) at = std::numeric_limits<int64_t>::max();
+  }
 }
 
 void raise_to(Amounts& most, const Amounts& other) {
@@ -49,13 +59,11 @@ std::string in_words(const std::string& resource, int64_t amount) {
 
 Amounts requests_of(const json& pod) {
   constexpr const char* requests = "/resources/requests";
-  const json spec = pod.value("spec", json::object());
   Amounts together;
-  for (const json& container : spec.value("containers", json::array()))
-    add_to(together, amounts_at(container, requests));
+  for (const json& container : array_at(pod, "/spec/containers")) add_to(together, amounts_at(container, requests));
   Amounts beginning;  // the most that an init container needs with the sidecars that have begun before it
   Amounts sidecars;
-  for (const json& container : spec.value("initContainers", json::array())) {
+  for (const json& container : array_at(pod, "/spec/initContainers")) {
     Amounts then = amounts_at(container, requests);
     if (kube::text_at(container, "/restartPolicy") == "Always") {
       add_to(sidecars, then);
@@ -67,9 +75,9 @@ Amounts requests_of(const json& pod) {
   }
   add_to(together, sidecars);
   raise_to(together, beginning);
-  for (const auto& [resource, amount] : amounts_at(spec, requests))
+  for (const auto& [resource, amount] : amounts_at(pod, "/spec/resources/requests"))
     together[resource] = amount;  // of the pod as a whole
-  add_to(together, amounts_at(spec, "/overhead"));
+  add_to(together, amounts_at(pod, "/spec/overhead"));
   return together;
 }
 
@@ -85,24 +93,25 @@ int64_t NodeRoom::pods_on(const std::string& node) const {
   return taken == taken_.end() ? 0 : taken->second.at(pods_resource) / one;
 }
 
-std::vector<std::string> NodeRoom::shortages(const json& pod, const json& node) const {
+std::vector<std::string> NodeRoom::shortages(const Amounts& wanted, const json& node) const {
   std::vector<std::string> found;
   const std::string name = kube::name_of(node);
-  const auto taken = taken_.find(name);
-  Amounts wanted = requests_of(pod);
-  wanted[pods_resource] = one;
   const Amounts allocatable = amounts_at(node, "/status/allocatable");
-  for (const auto& [resource, amount] : wanted) {
-    // A node that does not say what it has is not judged by it.
-    const auto whole = allocatable.find(resource);
-    if (amount == 0 || whole == allocatable.end()) continue;
-    const auto others = taken == taken_.end() ? Amounts::const_iterator() : taken->second.find(resource);
-    const bool none = taken == taken_.end() || others == taken->second.end();
-    const int64_t left = whole->second - (none ? 0 : others->second);
-    if (amount <= left) continue;
+  if (allocatable.empty()) return found;  // it does not say what it has
+  const auto at = [](const Amounts& amounts, const std::string& resource) {
+    const auto amount = amounts.find(resource);
+    return amount == amounts.end() ? 0 : amount->second;
+  };
+  const auto taken = taken_.find(name);
+  Amounts all = wanted;
+  all[pods_resource] = one;
+  for (const auto& [resource, amount] : all) {
+    const int64_t whole = at(allocatable, resource);
+    const int64_t left = whole - (taken == taken_.end() ? 0 : at(taken->second, resource));
+    if (amount <= 0 || amount <= left) continue;
     found.push_back(fmt::format("node {} has too little {}: the pod requests {}, {} of {} are left", name, resource,
                                 in_words(resource, amount), in_words(resource, std::max<int64_t>(left, 0)),
-                                in_words(resource, whole->second)));
+                                in_words(resource, whole)));
   }
   return found;
 }

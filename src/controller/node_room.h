@@ -23,8 +23,8 @@ class NodeRoom {
   // A pod of the cluster; one that is on no node, or has ended, takes no room.
   void add(const nlohmann::json& pod);
   [[nodiscard]] int64_t pods_on(const std::string& node) const;
-  // What is too little on the node for this pod, in words; empty: nothing.
-  [[nodiscard]] std::vector<std::string> shortages(const nlohmann::json& pod, const nlohmann::json& node) const;
+  // What is too little on the node for one more pod that requests this, in words; empty: nothing.
+  [[nodiscard]] std::vector<std::string> shortages(const Amounts& wanted, const nlohmann::json& node) const;
 
  private:
   std::map<std::string, Amounts> taken_;  // by the node's name; the number of pods, too

@@ -61,13 +61,19 @@ TEST(NodeRoom, IsWhatTheOthersLeave) {
   room.add(ended);
   EXPECT_EQ(room.pods_on("n"), 1);
   const json has = node({{"cpu", "2"}, {"memory", "2Gi"}, {"pods", "2"}});
-  EXPECT_THAT(room.shortages(pod_on("here", {{"cpu", "500m"}, {"memory", "1Gi"}}), has), IsEmpty());
-  EXPECT_THAT(room.shortages(pod_on("here", {{"cpu", "600m"}, {"memory", "1500Mi"}}), has),
+  EXPECT_THAT(room.shortages(requests_of(pod_on("here", {{"cpu", "500m"}, {"memory", "1Gi"}})), has), IsEmpty());
+  EXPECT_THAT(room.shortages(requests_of(pod_on("here", {{"cpu", "600m"}, {"memory", "1500Mi"}})), has),
               ElementsAre(AllOf(HasSubstr("node n has too little cpu"), HasSubstr("requests 0.6, 0.5 of 2 are left")),
                           HasSubstr("requests 1500 MiB, 1024 MiB of 2048 MiB are left")));
   room.add(pod_on("n", json::object()));
-  EXPECT_THAT(room.shortages(pod_on("here", json::object()), has), ElementsAre(HasSubstr("too little pods")));
-  EXPECT_THAT(room.shortages(pod_on("here", {{"cpu", "9"}}), node(json::object())), IsEmpty()) << "it does not say";
+  EXPECT_THAT(room.shortages(requests_of(pod_on("here", json::object())), has),
+              ElementsAre(HasSubstr("too little pods")));
+  EXPECT_THAT(room.shortages(requests_of(pod_on("here", {{"cpu", "9"}})), node(json::object())), IsEmpty())
+      << "it does not say";
+  EXPECT_THAT(
+      room.shortages(requests_of(pod_on("here", {{"vendor.example/card", "1"}})), node({{"cpu", "9"}, {"pods", "9"}})),
+      ElementsAre(HasSubstr("card")))
+      << "it has none";
 }
 
 }  // namespace

@@ -104,10 +104,13 @@ void PodAssessor::pod_changed(const kube::Change& change) {
 // Its access modes are for ever: only whether it is there can change.
 void PodAssessor::claim_changed(const kube::Change& change) {
   if (change.before != nullptr && change.now != nullptr) return;
-  for (const kube::Object& pod : pods_.find(pods_by_claim, change.key)) changed_.queue().add(kube::key_of(*pod));
+  for (const kube::Object& pod : pods_.find(pods_by_claim, change.key)) {
+    (started_ ? changed_ : many_).queue().add(kube::key_of(*pod));
+  }
 }
 
 void PodAssessor::nodes_changed(const NodeRoster::Concern& concern) {
+  if (!started_) return;  // every pod is going to be looked at
   const auto look_at = [&](const char* index, const std::string& value) {
     for (const kube::Object& pod : pods_.find(index, value)) many_.queue().add(kube::key_of(*pod));
   };

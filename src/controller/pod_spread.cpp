@@ -19,14 +19,19 @@ json labels_of(const json& object) {
   return labels == nullptr ? json::object() : *labels;
 }
 
-// With the values that the pod itself has of the labels that `matchLabelKeys` names.
+// With the values that the pod itself has of the labels that `matchLabelKeys` names. Null: it selects nothing.
 json selector_of(const json& constraint, const json& pod) {
-  json selector = constraint.value("labelSelector", json::object());
+  json selector = constraint.value("labelSelector", json());
+  if (selector.is_null()) return selector;
   for (const json& key : constraint.value("matchLabelKeys", json::array())) {
     const std::string value = kube::label_of(pod, key.get<std::string>());
     if (!value.empty()) selector["matchLabels"][key.get<std::string>()] = value;
   }
   return selector;
+}
+
+bool selects(const json& selector, const json& pod) {
+  return !selector.is_null() && api::selects(selector, labels_of(pod)).value_or(false);
 }
 
 // Whether pods on that node count: by default where the pod's selector and affinity let it, whatever the taints.
@@ -66,10 +71,9 @@ void PodSpread::add(const json& other) {
   if (going || phase == "Succeeded" || phase == "Failed" || kube::namespace_of(other) != kube::namespace_of(pod_))
     return;
   const std::string node = kube::text_at(other, "/spec/nodeName");
-  const json labels = labels_of(other);
   for (Constraint& one : constraints_) {
     const auto domain = one.domains.find(node);
-    if (domain != one.domains.end() && api::selects(one.selector, labels).value_or(false)) ++one.pods[domain->second];
+    if (domain != one.domains.end() && selects(one.selector, other)) ++one.pods[domain->second];
   }
 }
 
@@ -86,8 +90,7 @@ std::vector<std::string> PodSpread::misfits(const json& node) const {
     const auto fewer = [](const auto& a, const auto& b) { return a.second < b.second; };
     const bool too_few_domains = std::cmp_less(one.pods.size(), kube::number_at(one.wanted, "/minDomains"));
     const int64_t fewest = too_few_domains ? 0 : std::ranges::min_element(one.pods, fewer)->second;
-    const int64_t with_it =
-        one.pods.at(domain->second) + (api::selects(one.selector, labels_of(pod_)).value_or(false) ? 1 : 0);
+    const int64_t with_it = one.pods.at(domain->second) + (selects(one.selector, pod_) ? 1 : 0);
     if (with_it - fewest <= kube::number_at(one.wanted, "/maxSkew")) continue;
     found.push_back(fmt::format("on node {} the pod would be one of {} in {}={}, while there are {} elsewhere", name,
                                 with_it, key, domain->second, fewest));

@@ -48,10 +48,16 @@ Result<Reconfigured> reconfigure_at_agent(const RunContext& context, const json&
   const bool keeps_name = status.clone_name == spec.pod_name;
   // The pod's place on the destination has its network from the beginning.
   const bool anew = other_network && !keeps_name;
-  if (anew && status.phase != api::MigrationPhase::pre_dump)
-    return fail("it is being handed over: too late, or too soon");
+  if (anew && status.phase == api::MigrationPhase::checkpoint) return fail("it is frozen: too late, or too soon");
+  if (anew && status.phase != api::MigrationPhase::pre_dump) return Reconfigured::over;
   agent::Request request = agent::ReconfigureRequest{.session = status.session, .options = agent_options(spec.options)};
-  if (anew) request = agent::CancelRequest{status.session};
+  if (anew) {
+    // Before it ends: MigrationRun must know why it did, whatever the options are by then.
+    const json restarting = {{"status", {{"restarting", status.session}}}};
+    const kube::ObjectPath path{api::migrations, kube::namespace_of(migration), kube::name_of(migration), "status"};
+    GODWIT_TRY(context.client.patch(path, kube::PatchType::merge, restarting, kube::within(call_time, stop)));
+    request = agent::CancelRequest{status.session};
+  }
   GODWIT_ASSIGN(const agent::ResultEvent answer, tell_source(context, status, request, stop));
   if (answer.ok) {
     return anew ? Reconfigured::begins_anew : other_network ? Reconfigured::in_part : Reconfigured::known;

@@ -38,7 +38,9 @@ std::vector<OtherNode> judge_others(const json& pod, const Surroundings& around)
     OtherNode other{.name = kube::name_of(node)};
     if (other.name == own) continue;
     other.obstacles = controller::destination_obstacles(pod, node, here, /*asked_for=*/false);
-    for (std::string& one : pods.obstacles(node)) other.obstacles.push_back(std::move(one));
+    if (around.pods) {
+      for (std::string& one : pods.obstacles(node)) other.obstacles.push_back(std::move(one));
+    }
     const auto report = std::ranges::find(reports, other.name, &NodeReport::name);
     if (!other.obstacles.empty() && !report->message.empty()) other.obstacles.push_back(report->message);
     others.push_back(std::move(other));

@@ -12,6 +12,7 @@
 #include "network/gate.h"
 #include "network/interface_config.h"
 #include "network/namespace_socket.h"
+#include "network/packet_rules.h"
 #include "network/parking.h"
 #include "network/slot.h"
 #include "os/file.h"
@@ -180,6 +181,31 @@ TEST_F(NetworkRoot, TheAddressGoesBackWhenTheSourceAnnouncesAgain) {
   ASSERT_TRUE(at_source->send().has_value());
   send("three");
   EXPECT_EQ(next(at_source_), "three");
+}
+
+TEST_F(NetworkRoot, RulesOfANamespaceAreMadeInAnotherOnce) {
+  os::Command sleeper{.argv = {"sleep", "100"}};
+  sleeper.network_namespace = slot_netns_path("source");
+  auto inside = os::Subprocess::start(sleeper);
+  ASSERT_TRUE(inside.has_value()) << inside.error().message;
+  const auto in = [](const char* slot, std::vector<std::string> argv) {
+    return os::run_checked({.argv = std::move(argv), .network_namespace = slot_netns_path(slot)}, soon()).value_or("?");
+  };
+  EXPECT_TRUE(read_packet_rules(inside->pid()).value().empty());
+  in("source", {"iptables", "-t", "nat", "-N", "MESH"});
+  in("source", {"iptables", "-t", "nat", "-A", "MESH", "-p", "tcp", "-j", "REDIRECT", "--to-ports", "15001"});
+  in("source", {"iptables", "-t", "nat", "-A", "OUTPUT", "-j", "MESH"});
+  in("source", {"iptables", "-P", "FORWARD", "DROP"});
+  const PacketRules rules = read_packet_rules(inside->pid()).value();
+  ASSERT_EQ(rules.size(), 1U);
+  for (int time = 1; time <= 2; ++time) {
+    const auto written = write_packet_rules(slot_netns_path("destination"), rules);
+    ASSERT_TRUE(written.has_value()) << written.error().message;
+    for (const char* table : {"nat", "filter"}) {
+      EXPECT_EQ(in("destination", {"iptables", "-t", table, "-S"}), in("source", {"iptables", "-t", table, "-S"}));
+    }
+  }
+  inside->kill_and_wait();
 }
 
 TEST_F(NetworkRoot, ClosingTheGateIsQuick) {

@@ -102,5 +102,27 @@ TEST_F(ConductTest, APodOfTheRestrictedStandardMoves) {
   EXPECT_TRUE(report["problems"].empty()) << report.dump(1);
 }
 
+// As those that a service mesh's init container makes, which does not run again.
+TEST_F(ConductTest, RulesOfThePodsNetworkGoAlong) {
+  start_pod("cache");
+  const std::string id = pod("cache")["status"]["containerStatuses"][0].value("containerID", "");
+  const auto made = node(node_of("cache"))
+                        .exec_checked({"sh", "-ec", R"(
+pid=$(runc --root /run/containerd/runc/k8s.io state "$1" | sed -n 's/^ *"pid": \([0-9]*\).*/\1/p')
+nsenter -t "$pid" -n iptables -t nat -A OUTPUT -p tcp --dport 7777 -j REDIRECT --to-ports 6379)",
+                                       "sh", id.substr(id.rfind('/') + 1)},
+                                      soon());
+  ASSERT_TRUE(made) << made.error().message;
+  const auto answer = [&](const std::string& name) {
+    return kubectl({"exec", name, "--", "redis-cli", "-h", address_of(name), "-p", "7777", "ping"});
+  };
+  ASSERT_EQ(answer("cache"), "PONG\n");
+  for (const std::string name : {"cache", "cache-clone-1"}) {
+    const json status = migrate(name)["status"];
+    ASSERT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
+  }
+  EXPECT_EQ(answer("cache-clone-2"), "PONG\n");
+}
+
 }  // namespace
 }  // namespace godwit

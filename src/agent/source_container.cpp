@@ -126,6 +126,57 @@ uint64_t resident_bytes(const os::CgroupFreezer& freezer) {
   return pages * 4096;
 }
 
+// Whether the descriptor, by its fdinfo (proc(5)), is of one of these mounts and has an exclusive lock.
+bool locks_file_of(const std::string& fdinfo, const std::set<int>& mounts) {
+  bool concerned = false;
+  bool locked = false;
+  std::istringstream lines(fdinfo);
+  for (std::string line; std::getline(lines, line);) {
+    int mount = 0;
+    if (std::sscanf(line.c_str(), "mnt_id: %d", &mount) == 1) concerned = mounts.contains(mount);
+    if (line.starts_with("lock:") && line.find(" WRITE ") != std::string::npos) locked = true;
+  }
+  return concerned && locked;
+}
+
+// The frozen copy keeps its locks until it is ended: on a volume that both nodes have, the restore would wait for them.
+Result<> check_no_shared_locks(const SourceContainer& container) {
+  std::set<int> shared;
+  for (const criu::ContainerMount& one : container.mounts) {
+    const auto is_it = [&](const PodMount& mount) {
+      return mount.mount_point == one.mount.mount_point && !mount.carried;
+    };
+    if (std::ranges::any_of(container.description.pod_mounts, is_it)) shared.insert(one.mount.id);
+  }
+  if (shared.empty()) return {};
+  GODWIT_ASSIGN(const std::vector<pid_t> pids, os::cgroup_processes(container.freezer.directory()));
+  for (const pid_t pid : pids) {
+    const std::string process = fmt::format("/proc/{}", pid);
+    const auto descriptors = os::list_directory(process + "/fdinfo");
+    if (!descriptors) continue;  // it has ended
+    for (const std::string& descriptor : *descriptors) {
+      const auto text = os::read_file(fmt::format("{}/fdinfo/{}", process, descriptor));
+      if (!text || !locks_file_of(*text, shared)) continue;
+      return fail("container '{}' cannot be migrated: process {} holds a lock on {}, of a volume that both nodes have",
+                  container.description.name, pid,
+                  os::read_link(fmt::format("{}/fd/{}", process, descriptor)).value_or("a file"));
+    }
+  }
+  return {};
+}
+
+// A part of an emptyDir may be a single file; what is copied are directories.
+Result<> check_directories(const SourceContainer& container) {
+  for (const PodMount& mount : container.description.pod_mounts) {
+    const std::string path = fmt::format("/proc/{}/root{}", container.init_pid, mount.mount_point);
+    struct stat status{};
+    if (!mount.carried || ::stat(path.c_str(), &status) != 0 || S_ISDIR(status.st_mode)) continue;
+    return fail("container '{}' cannot be migrated: {} is a single file of an emptyDir (subPath); mount its directory",
+                container.description.name, mount.mount_point);
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<files::SourceRoot> SourceContainer::file_roots() const {
@@ -208,6 +259,8 @@ Result<SourceContainer> inspect_container(const AgentConfig& config, const std::
   container.description.in_pod = !sandbox_of(container_config).empty();
   if (container.description.in_pod) {
     container.description.pod_mounts = pod_mounts(container_config, init_pid);
+    GODWIT_TRY(check_directories(container));
+    GODWIT_TRY(check_no_shared_locks(container));
   } else {
     describe_binds(container_config, container);
   }

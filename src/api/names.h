@@ -31,6 +31,9 @@ inline constexpr const char* run_init_containers = "cast.ai/restore-run-init-con
 inline constexpr const char* restore = "cast.ai/restore";
 }  // namespace annotations
 
+// Of pods that godwit-runc runs.
+inline constexpr const char* runtime_class = "live";
+
 namespace event_reasons {
 inline constexpr const char* pre_dump_skipped = "PreDumpSkipped";
 inline constexpr const char* pre_dump_finished = "PreDumpFinished";

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string_view>
 
 #include "agent/requests.h"
@@ -95,6 +96,13 @@ void check_sharing(const json& spec, std::vector<std::string>& obstacles) {
   if (!spec.value("hostUsers", true)) obstacles.emplace_back("it has a user namespace of its own (hostUsers: false)");
 }
 
+// Any other runtime would begin the clone anew beside the pod.
+void check_runtime(const json& spec, std::vector<std::string>& obstacles) {
+  const std::string name = spec.value("runtimeClassName", "");
+  if (name == api::runtime_class) return;
+  obstacles.push_back(name.empty() ? "it names no runtimeClassName" : fmt::format("its runtimeClassName is {}", name));
+}
+
 void check_containers(const json& spec, std::vector<std::string>& obstacles) {
   const std::vector<json> containers = lasting_containers(spec);
   if (containers.size() > agent::pod_containers_max)
@@ -109,6 +117,27 @@ void check_containers(const json& spec, std::vector<std::string>& obstacles) {
     for (const auto& [resource, amount] : requests.items()) {
       if (resource.find('/') != std::string::npos)
         obstacles.push_back(fmt::format("its container {} uses the device {}", name, resource));
+    }
+  }
+}
+
+// Of a volume that is there before: the clone's name is another, and so would be the directory.
+void check_expanded_paths(const json& pod, std::vector<std::string>& obstacles) {
+  const json spec = pod.value("spec", json::object());
+  std::set<std::string> claimed;
+  for (const json& volume : spec.value("volumes", json::array())) {
+    if (volume.contains("persistentVolumeClaim")) claimed.insert(volume.value("name", ""));
+  }
+  const json owners = pod["metadata"].value("ownerReferences", json::array());
+  const auto keeps_names = [](const json& owner) { return owner.value("kind", "") == "StatefulSet"; };
+  if (std::ranges::any_of(owners, keeps_names)) return;
+  for (const json& container : lasting_containers(spec)) {
+    for (const json& mount : container.value("volumeMounts", json::array())) {
+      if (!mount.contains("subPathExpr") || !claimed.contains(mount.value("name", ""))) continue;
+      obstacles.push_back(
+          fmt::format("its container {} mounts a directory of volume {} that may be named after the pod "
+                      "(subPathExpr), which gets another name",
+                      container.value("name", ""), mount.value("name", "")));
     }
   }
 }
@@ -144,6 +173,7 @@ std::vector<Requirement> pod_requirements(const json& pod, const std::vector<jso
         pod, check_owner);
   check("it is running", "wait until all its containers run; kubectl describe pod says what they wait for", pod,
         check_state);
+  check("Godwit's runtime runs it", "put runtimeClassName: live into the pod's template", spec, check_runtime);
   check("it shares nothing with its node",
         "change these fields in the pod's template, unless the program needs what belongs to the node", spec,
         check_sharing);
@@ -155,6 +185,7 @@ std::vector<Requirement> pod_requirements(const json& pod, const std::vector<jso
         "keep the data in an emptyDir, or behind a persistentVolumeClaim that several nodes may hold (ReadWriteMany): "
         "other volumes belong to their node",
         spec, check_volumes);
+  check_expanded_paths(pod, all.back().obstacles);
   for (std::string& obstacle : claim_obstacles(claims)) all.back().obstacles.push_back(std::move(obstacle));
   return all;
 }

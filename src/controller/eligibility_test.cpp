@@ -20,7 +20,7 @@ json eligible_pod() {
     "metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web"},
                  "ownerReferences": [{"kind": "ReplicaSet", "controller": true}]},
     "spec": {
-      "nodeName": "node-1",
+      "nodeName": "node-1", "runtimeClassName": "live",
       "initContainers": [{"name": "once"}],
       "containers": [{"name": "web", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}],
       "volumes": [{"name": "scratch", "emptyDir": {}}, {"name": "settings", "configMap": {"name": "s"}},
@@ -94,6 +94,22 @@ TEST(PodObstacles, AContainerHasWhatCannotBeMoved) {
   EXPECT_THAT(obstacles_with(
                   R"({"spec": {"containers": [{"name": "web", "resources": {"requests": {"nvidia.com/gpu": "1"}}}]}})"),
               only("nvidia.com/gpu"));
+}
+
+TEST(PodObstacles, AnotherRuntimeWouldBeginItsCloneAnew) {
+  EXPECT_THAT(obstacles_with(R"({"spec": {"runtimeClassName": null}})"), only("no runtimeClassName"));
+  EXPECT_THAT(obstacles_with(R"({"spec": {"runtimeClassName": "other"}})"), only("runtimeClassName is other"));
+}
+
+TEST(PodObstacles, ADirectoryOfAVolumeThatIsNamedAfterThePodIsNotTheClones) {
+  const char* spec = R"_({"spec": {
+    "containers": [{"name": "web", "volumeMounts": [{"name": "data", "mountPath": "/d", "subPathExpr": "$(POD_NAME)"}]}],
+    "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}})_";
+  EXPECT_THAT(obstacles_with(spec), only("subPathExpr"));
+  json pod = eligible_pod();
+  pod.merge_patch(json::parse(spec));
+  pod["metadata"]["ownerReferences"][0]["kind"] = "StatefulSet";
+  EXPECT_THAT(pod_obstacles(pod), IsEmpty()) << "it keeps its name";
 }
 
 TEST(PodObstacles, ContainersAndNativeSidecarsMoveTogether) {

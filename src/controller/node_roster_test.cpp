@@ -160,7 +160,7 @@ TEST(Explain, ListsWhatThePodAndItsNodesMustMeet) {
   EXPECT_TRUE(traits_of(node).obstacles.empty());
   roster.update("a", traits_of(node));
   const json pod = {{"metadata", {{"name", "web"}}},
-                    {"spec", {{"nodeName", "a"}, {"containers", {{{"name", "web"}}}}}},
+                    {"spec", {{"nodeName", "a"}, {"runtimeClassName", "live"}, {"containers", {{{"name", "web"}}}}}},
                     {"status", {{"phase", "Running"}}}};
   const std::vector<Requirement> all = explain(pod, {}, roster);
   ASSERT_EQ(all.size(), pod_requirements(pod, {}).size() + 2);

@@ -12,7 +12,7 @@ json pod() {
     "apiVersion": "v1", "kind": "Pod",
     "metadata": {"name": "web", "namespace": "shop", "uid": "u1", "resourceVersion": "7",
                  "labels": {"app": "web", "live.cast.ai/migration-enabled": "true"}},
-    "spec": {"nodeName": "node-1", "containers": [{"name": "web", "image": "i", "env": [{"name": "a", "value": "b"}]}]},
+    "spec": {"nodeName": "node-1", "runtimeClassName": "live", "containers": [{"name": "web", "image": "i", "env": [{"name": "a", "value": "b"}]}]},
     "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.5"}], "containerStatuses": [{"name": "web", "state": {"running": {}}}]}
   })");
 }

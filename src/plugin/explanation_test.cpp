@@ -26,7 +26,7 @@ json node(const std::string& name, bool enabled, bool ready = true) {
 json pod(const char* patch = "{}") {
   json object = json::parse(R"({
     "metadata": {"name": "web", "namespace": "shop"},
-    "spec": {"nodeName": "node-1", "containers": [{"name": "web"}]},
+    "spec": {"nodeName": "node-1", "runtimeClassName": "live", "containers": [{"name": "web"}]},
     "status": {"phase": "Running", "containerStatuses": [{"name": "web", "state": {"running": {}}}]}})");
   object.merge_patch(json::parse(patch));
   return object;
@@ -50,6 +50,7 @@ TEST(Explanation, AnEligiblePod) {
   + its user allows it
   + its owner takes a moved pod back
   + it is running
+  + Godwit's runtime runs it
   + it shares nothing with its node
   + its containers can be moved
   + its volumes can go along
@@ -78,7 +79,7 @@ TEST(Explanation, EveryObstacleHasItsReasonAndWhatToDo) {
       AllOf(HasSubstr("x its volumes can go along\n      its volume logs is a hostPath\n      only one node at a time "
                       "may hold the volume of its claim data:"),
             HasSubstr("terminal or standard input"), HasSubstr("hostPID"),
-            HasSubstr("x shop/web cannot be migrated: 3 of 8 requirements are not met.")));
+            HasSubstr("x shop/web cannot be migrated: 3 of 9 requirements are not met.")));
   for (const controller::Requirement& one : explanation.requirements) EXPECT_FALSE(one.remedy.empty()) << one.name;
 }
 

@@ -40,6 +40,18 @@ ClusterTest::~ClusterTest() {
   }
 }
 
+void ClusterTest::SetUpTestSuite() {
+  api::install_definitions();
+  kube::Client client(kube::control_plane().access());
+  const json runtime = {{"apiVersion", "node.k8s.io/v1"},
+                        {"kind", "RuntimeClass"},
+                        {"metadata", {{"name", api::runtime_class}}},
+                        {"handler", "live"}};
+  const auto made =
+      client.create({{"node.k8s.io", "v1", "runtimeclasses", "RuntimeClass"}, "", "", ""}, runtime, soon());
+  EXPECT_TRUE(made || made.error().already_exists()) << made.error().message;
+}
+
 std::string ClusterTest::make_node(int number, const json& labels, bool with_agent) {
   const std::string name = fmt::format("{}-{}", test_name, number);
   const json node = {{"apiVersion", "v1"}, {"kind", "Node"}, {"metadata", {{"name", name}, {"labels", labels}}}};
@@ -83,7 +95,10 @@ void ClusterTest::make_pod(const std::string& name, const std::string& node, con
   json pod = {{"apiVersion", "v1"},
               {"kind", "Pod"},
               {"metadata", {{"name", name}, {"namespace", space}, {"labels", labels}}},
-              {"spec", {{"nodeName", node}, {"containers", {{{"name", "main"}, {"image", "none"}}}}}}};
+              {"spec",
+               {{"nodeName", node},
+                {"runtimeClassName", api::runtime_class},
+                {"containers", {{{"name", "main"}, {"image", "none"}}}}}}};
   pod["spec"].merge_patch(spec);
   EXPECT_TRUE(succeeded(client.create(pod_path(""), pod, soon())));
   set_running(name);

@@ -25,7 +25,7 @@ using std::chrono::seconds;
 // A test with nodes and agents; its objects are removed at its end.
 class ClusterTest : public testing::Test {
  protected:
-  static void SetUpTestSuite() { api::install_definitions(); }
+  static void SetUpTestSuite();
   ClusterTest();
   ~ClusterTest() override;
 

@@ -48,7 +48,10 @@ json pod(int number) {
            {{"name", fmt::format("service-7d4b8c9f5b-{:05}", number)},
             {"labels", {{"app", "service"}, {"pod-template-hash", "7d4b8c9f5b"}, {"team", "platform"}}},
             {"annotations", {{"checksum/config", std::string(64, 'c')}}}}},
-          {"spec", {{"nodeName", node_name(number % node_count)}, {"containers", {container}}}}};
+          {"spec",
+           {{"nodeName", node_name(number % node_count)},
+            {"runtimeClassName", api::runtime_class},
+            {"containers", {container}}}}};
 }
 
 struct ControllerScaleTest : ClusterTest {

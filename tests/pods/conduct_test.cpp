@@ -124,5 +124,27 @@ nsenter -t "$pid" -n iptables -t nat -A OUTPUT -p tcp --dport 7777 -j REDIRECT -
   EXPECT_EQ(answer("cache-clone-2"), "PONG\n");
 }
 
+// The frozen copy would keep the lock that the copy there waits for.
+TEST_F(ConductTest, ALockOnAFileThatBothNodesHaveIsRefused) {
+  apply(R"(
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: common}
+spec:
+  accessModes: [ReadWriteMany]
+  storageClassName: shared
+  resources: {requests: {storage: 1Mi}}
+)");
+  const json volume = {{"name", "data"}, {"persistentVolumeClaim", {{"claimName", "common"}}}};
+  start_pod("cache", {{"spec", {{"volumes", json::array({volume})}}}},
+            {{"image", "godwit.test/tiny:1"},
+             {"command", {"sh", "-c", "exec 9>/data/lock; flock -x 9; while :; do sleep 1; done"}},
+             {"readinessProbe", nullptr}});
+  const json status = migrate("cache")["status"];
+  EXPECT_EQ(status.value("state", ""), "Failed");
+  EXPECT_THAT(status.value("message", ""), HasSubstr("holds a lock on /data/lock, of a volume that both nodes have"));
+  EXPECT_EQ(restarts("cache"), 0);
+}
+
 }  // namespace
 }  // namespace godwit

@@ -2,10 +2,14 @@
 
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <numeric>
+#include <set>
+#include <sstream>
 
 #include "agent/pod_container.h"
 #include "agent/pod_log.h"

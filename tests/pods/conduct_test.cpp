@@ -137,12 +137,10 @@ spec:
 )");
   const json volume = {{"name", "data"}, {"persistentVolumeClaim", {{"claimName", "common"}}}};
   start_pod("cache", {{"spec", {{"volumes", json::array({volume})}}}},
-            {{"image", "godwit.test/tiny:1"},
-             {"command", {"sh", "-c", "exec 9>/data/lock; flock -x 9; while :; do sleep 1; done"}},
-             {"readinessProbe", nullptr}});
+            {{"command", {"redis-server", "--protected-mode", "no", "--cluster-enabled", "yes"}}});
   const json status = migrate("cache")["status"];
   EXPECT_EQ(status.value("state", ""), "Failed");
-  EXPECT_THAT(status.value("message", ""), HasSubstr("holds a lock on /data/lock, of a volume that both nodes have"));
+  EXPECT_THAT(status.value("message", ""), HasSubstr("holds a lock on /data/nodes.conf"));
   EXPECT_EQ(restarts("cache"), 0);
 }
 

@@ -118,7 +118,7 @@ TEST_F(PluginTest, ExplainSaysWhyAPodIsIneligible) {
   EXPECT_EQ(output.status, 1);
   EXPECT_THAT(output.text,
               AllOf(HasSubstr("its volume logs is a hostPath"), HasSubstr("its container a has a terminal"),
-                    HasSubstr("hostPID"), HasSubstr("What to do: "), HasSubstr("cannot be migrated: 3 of 8")));
+                    HasSubstr("hostPID"), HasSubstr("What to do: "), HasSubstr("cannot be migrated: 4 of 9")));
   const os::Output refused = godwit({"migrate", "bound"});
   EXPECT_EQ(refused.status, 1);
   EXPECT_THAT(refused.text, AllOf(HasSubstr("hostPath"), HasSubstr("kubectl godwit explain bound")));

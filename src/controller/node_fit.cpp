@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "controller/object_reading.h"
 #include "kube/json_path.h"
 
 namespace godwit::controller {
@@ -25,12 +26,6 @@ constexpr const char* required_terms =
 
 bool is_judged_elsewhere(const json& taint) {
   return std::ranges::find(judged_elsewhere, taint.value("key", "")) != std::end(judged_elsewhere);
-}
-
-const json& array_at(const json& object, const char* pointer) {
-  static const json none = json::array();
-  const json* found = kube::value_at(object, pointer);
-  return found != nullptr && found->is_array() ? *found : none;
 }
 
 std::optional<int64_t> whole_number(const std::string& text) {

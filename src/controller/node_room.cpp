@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "controller/object_reading.h"
 #include "kube/json_path.h"
 #include "kube/quantity.h"
 
@@ -16,12 +17,6 @@ using nlohmann::json;
 
 constexpr const char* pods_resource = "pods";
 constexpr int64_t one = 1000;  // thousandths
-
-const json& array_at(const json& object, const char* pointer) {
-  static const json none = json::array();
-  const json* found = kube::value_at(object, pointer);
-  return found != nullptr && found->is_array() ? *found : none;
-}
 
 Amounts amounts_at(const json& object, const char* pointer) {
   Amounts amounts;
@@ -46,8 +41,7 @@ void raise_to(Amounts& most, const Amounts& other) {
 }
 
 bool takes_room(const json& pod) {
-  const std::string phase = kube::text_at(pod, "/status/phase");
-  return !kube::text_at(pod, "/spec/nodeName").empty() && phase != "Succeeded" && phase != "Failed";
+  return !kube::text_at(pod, "/spec/nodeName").empty() && !has_ended(pod);
 }
 
 std::string in_words(const std::string& resource, int64_t amount) {

@@ -7,6 +7,7 @@
 
 #include "api/label_selector.h"
 #include "controller/node_fit.h"
+#include "controller/object_reading.h"
 #include "kube/json_path.h"
 
 namespace godwit::controller {
@@ -14,10 +15,9 @@ namespace {
 
 using nlohmann::json;
 
-json required_terms(const json& pod, const char* kind) {
+const json& required_terms(const json& pod, const char* kind) {
   const std::string path = fmt::format("/spec/affinity/{}/requiredDuringSchedulingIgnoredDuringExecution", kind);
-  const json* terms = kube::value_at(pod, path.c_str());
-  return terms != nullptr && terms->is_array() ? *terms : json::array();
+  return array_at(pod, path.c_str());
 }
 
 // Whether a term of `owner` is about `other`. `unsure`: the answer where that depends on labels of namespaces, which
@@ -43,14 +43,13 @@ std::string topology_of(const json& term) {
 
 PodAffinity::PodAffinity(json pod, const std::vector<json>& nodes) : pod_(std::move(pod)) {
   for (const json& node : nodes) nodes_.emplace(kube::name_of(node), offers_of(node));
-  for (json& term : required_terms(pod_, "podAffinity")) together_.push_back({.term = std::move(term), .values = {}});
-  for (json& term : required_terms(pod_, "podAntiAffinity")) apart_.push_back({.term = std::move(term), .values = {}});
+  for (const json& term : required_terms(pod_, "podAffinity")) together_.push_back({.term = term, .values = {}});
+  for (const json& term : required_terms(pod_, "podAntiAffinity")) apart_.push_back({.term = term, .values = {}});
 }
 
 void PodAffinity::add(const json& other) {
-  const std::string phase = kube::text_at(other, "/status/phase");
   const auto node = nodes_.find(kube::text_at(other, "/spec/nodeName"));
-  if (node == nodes_.end() || phase == "Succeeded" || phase == "Failed" || kube::uid_of(other) == kube::uid_of(pod_)) {
+  if (node == nodes_.end() || has_ended(other) || kube::uid_of(other) == kube::uid_of(pod_)) {
     return;
   }
   const auto value_by = [&](const json& term) { return kube::label_of(node->second, topology_of(term)); };

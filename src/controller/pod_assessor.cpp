@@ -4,6 +4,7 @@
 
 #include "api/names.h"
 #include "controller/node_fit.h"
+#include "controller/object_reading.h"
 #include "controller/pod_claims.h"
 #include "kube/json_path.h"
 
@@ -26,10 +27,8 @@ std::string node_of(const json& pod) {
 // A pod that has ended has given them back, though its status goes on naming them.
 json addresses_in_use(const json& pod) {
   json addresses = json::array();
-  const std::string phase = kube::text_at(pod, "/status/phase");
-  const json* all = kube::value_at(pod, "/status/podIPs");
-  if (all == nullptr || !all->is_array() || phase == "Succeeded" || phase == "Failed") return addresses;
-  for (const json& address : *all) addresses.push_back(kube::text_at(address, "/ip"));
+  if (has_ended(pod)) return addresses;
+  for (const json& address : array_at(pod, "/status/podIPs")) addresses.push_back(kube::text_at(address, "/ip"));
   return addresses;
 }
 

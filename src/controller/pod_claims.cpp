@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/object_reading.h"
 #include "kube/json_path.h"
 
 namespace godwit::controller {
@@ -13,18 +14,15 @@ namespace {
 
 using nlohmann::json;
 
-json access_modes(const json& claim) {
-  const json* modes = kube::value_at(claim, "/spec/accessModes");
-  return modes != nullptr && modes->is_array() ? *modes : json::array();
+const json& access_modes(const json& claim) {
+  return array_at(claim, "/spec/accessModes");
 }
 
 }  // namespace
 
 std::vector<std::string> claims_of(const json& pod) {
   std::vector<std::string> claims;
-  const json* volumes = kube::value_at(pod, "/spec/volumes");
-  if (volumes == nullptr || !volumes->is_array()) return claims;
-  for (const json& volume : *volumes) {
+  for (const json& volume : array_at(pod, "/spec/volumes")) {
     if (std::string claim = kube::text_at(volume, "/persistentVolumeClaim/claimName"); !claim.empty()) {
       claims.push_back(std::move(claim));
     }

@@ -7,6 +7,7 @@
 
 #include "api/label_selector.h"
 #include "controller/node_fit.h"
+#include "controller/object_reading.h"
 #include "kube/json_path.h"
 
 namespace godwit::controller {
@@ -49,9 +50,7 @@ bool counts(const json& constraint, const json& pod, const json& node) {
 }  // namespace
 
 PodSpread::PodSpread(json pod, const std::vector<json>& nodes) : pod_(std::move(pod)) {
-  const json* wanted = kube::value_at(pod_, "/spec/topologySpreadConstraints");
-  if (wanted == nullptr || !wanted->is_array()) return;
-  for (const json& one : *wanted) {
+  for (const json& one : array_at(pod_, "/spec/topologySpreadConstraints")) {
     if (kube::text_at(one, "/whenUnsatisfiable") != "DoNotSchedule") continue;
     Constraint constraint{.wanted = one, .selector = selector_of(one, pod_), .domains = {}, .pods = {}};
     for (const json& node : nodes) {
@@ -66,10 +65,8 @@ PodSpread::PodSpread(json pod, const std::vector<json>& nodes) : pod_(std::move(
 
 void PodSpread::add(const json& other) {
   if (constraints_.empty() || kube::uid_of(other) == kube::uid_of(pod_)) return;
-  const std::string phase = kube::text_at(other, "/status/phase");
   const bool going = kube::value_at(other, "/metadata/deletionTimestamp") != nullptr;
-  if (going || phase == "Succeeded" || phase == "Failed" || kube::namespace_of(other) != kube::namespace_of(pod_))
-    return;
+  if (going || has_ended(other) || kube::namespace_of(other) != kube::namespace_of(pod_)) return;
   const std::string node = kube::text_at(other, "/spec/nodeName");
   for (Constraint& one : constraints_) {
     const auto domain = one.domains.find(node);

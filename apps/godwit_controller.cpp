@@ -53,7 +53,8 @@ Result<> run(const Options& options) {
   } else {
     log_warning("without --admission-address pods of StatefulSets cannot be moved");
   }
-  const RunContext context{.client = client, .events = events, .agents = agents, .arrivals = &arrivals};
+  PlannedMoves moves;
+  const RunContext context{.client = client, .events = events, .agents = agents, .moves = moves, .arrivals = &arrivals};
   LiveController controller(context, {.controller = options.controller,
                                       .assessment = options.assessment,
                                       .election = election_options(space),

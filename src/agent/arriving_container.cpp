@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <thread>
 
 #include "agent/container_description.h"
@@ -68,6 +69,10 @@ Result<> ArrivingContainer::restore(const RestoreBody& body, MemoryFiller& fille
                                     Deadline deadline) {
   GODWIT_TRY(sort_images());
   GODWIT_TRY(place_->mount_root());
+  std::vector<VolumeVersion> versions;
+  std::ranges::copy_if(body.versions, std::back_inserter(versions),
+                       [&](const VolumeVersion& version) { return version.member == member_; });
+  place_->alias_versions(versions);
   GODWIT_ASSIGN(const std::vector<criu::MountSource> sources, place_->mount_sources());
   Result<> lazy;
   std::thread lazy_thread([&] { lazy = serve_lazy_pages(body, filler, deadline); });

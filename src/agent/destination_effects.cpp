@@ -210,6 +210,11 @@ Result<> DestinationWorker::restore() {
   }
   keeps_tcp_ = body.keep_tcp.value_or(keeps_tcp_);
   if (!keeps_tcp_) GODWIT_TRY(network::check_connections_can_be_ended(record_.netns_path));
+  if (keeps_tcp_ && !reconnects_) {
+    const auto lost = network::write_translated(record_.netns_path, body.translated);
+    if (!lost) log_warning("connections that are translated may break: {}", lost.error().message);
+    if (lost && *lost > 0) log_warning("{} connections that are translated may break", *lost);
+  }
   forget_ended(body);
   GODWIT_TRY(pager_->store_complete());
   // What one says to another before that is there would be answered by a reset.

@@ -8,6 +8,7 @@
 
 #include "agent/config.h"
 #include "agent/container_description.h"
+#include "agent/volume_versions.h"
 #include "base/result.h"
 #include "criu/container_mounts.h"
 #include "criu/restore.h"
@@ -44,6 +45,9 @@ class DestinationPlace {
   // For the restore: what to bind at each tmpfs mount point, and at others that runc does not know by the name that
   // they have in the images. Turns read-only tmpfs read-only.
   virtual Result<std::vector<criu::MountSource>> mount_sources() = 0;
+  // What is held open in volumes that the source's kubelet wrote is to be found here. Not worth a failure: only the
+  // restore can tell whether it is needed.
+  virtual void alias_versions(const std::vector<VolumeVersion>& /*of_this_container*/) {}
   // The container has binds of its own by now.
   Result<> unmount_tmpfs();
   // Its engine is to know that it was created, though it has not arrived. Can be repeated.

@@ -16,6 +16,7 @@ using nlohmann::json;
 constexpr size_t text_bytes_max = 8192;  // a path with what the kernel appends to it
 constexpr size_t processes_max = 65'536;
 constexpr size_t objects_max = 65'536;
+constexpr size_t versions_max = 4096;
 constexpr uint64_t pid_max = 1 << 22;  // as the kernel has it
 constexpr uint64_t index_max = memory::shared_object_space - 1;
 
@@ -43,12 +44,23 @@ uint32_t read_index(JsonFields& fields, const char* name) {
   return static_cast<uint32_t>(fields.count(name, 0, index_max));
 }
 
+// Which container's; the first one's need not say so.
+uint32_t read_member(JsonFields& fields) {
+  return fields.has("member") ? static_cast<uint32_t>(fields.count("member", 0, pod_containers_max - 1)) : 0;
+}
+
 RestoreBody::Process read_process(JsonFields& fields) {
-  return {
-      .index = read_index(fields, "index"),
-      .container_pid = static_cast<pid_t>(fields.count("container_pid", 1, pid_max)),
-      .zombie = fields.flag("zombie"),
-      .member = fields.has("member") ? static_cast<uint32_t>(fields.count("member", 0, pod_containers_max - 1)) : 0};
+  return {.index = read_index(fields, "index"),
+          .container_pid = static_cast<pid_t>(fields.count("container_pid", 1, pid_max)),
+          .zombie = fields.flag("zombie"),
+          .member = read_member(fields)};
+}
+
+VolumeVersion read_version(JsonFields& fields) {
+  VolumeVersion version{
+      .member = read_member(fields), .destination = fields.text("destination"), .name = fields.text("name")};
+  if (!valid_version_name(version.name)) fields.blame_member("name", "is no name of a volume's version");
+  return version;
 }
 
 RestoreBody::Mapping read_mapping(JsonFields& fields) {
@@ -142,7 +154,12 @@ Result<RestoreBody> restore_from_json(const json& source) {
   body.processes = read_list<RestoreBody::Process>(fields, "processes", processes_max, read_process);
   body.objects = read_list<RestoreBody::Object>(fields, "objects", objects_max, read_object);
   if (fields.has("keep_tcp")) body.keep_tcp = fields.flag("keep_tcp");
+  if (fields.has("versions")) body.versions = read_list<VolumeVersion>(fields, "versions", versions_max, read_version);
+  const json* translated = fields.has("translated") ? fields.find("translated") : nullptr;
   if (fields.error()) return std::unexpected(*fields.error());
+  if (translated != nullptr) {
+    GODWIT_ASSIGN(body.translated, network::translated_from_json(*translated));
+  }
   return body;
 }
 

@@ -12,8 +12,10 @@
 
 #include "agent/container_description.h"
 #include "agent/network_mode.h"
+#include "agent/volume_versions.h"
 #include "base/result.h"
 #include "network/packet_rules.h"
+#include "network/translated_connections.h"
 
 namespace godwit::agent {
 
@@ -52,8 +54,10 @@ struct RestoreBody {
     std::vector<Mapping> mappings;
   };
   std::vector<Process> processes;
-  std::vector<Object> objects;   // shared memory
-  std::optional<bool> keep_tcp;  // nothing: as the `prepare` said
+  std::vector<Object> objects;          // shared memory
+  std::optional<bool> keep_tcp;         // nothing: as the `prepare` said
+  std::vector<VolumeVersion> versions;  // of volumes that the source's kubelet wrote
+  std::vector<network::TranslatedConnection> translated;
 };
 
 // From a peer: everything is checked. Errors name the member.

@@ -33,7 +33,11 @@ json proper_restore() {
     "processes": [{"index": 0, "container_pid": 1, "zombie": false}],
     "objects": [{"index": 0, "path": "/dev/shm/x", "pages": 3,
                  "mappings": [{"process": 0, "start": 4096, "offset": 0}]}],
-    "keep_tcp": false})");
+    "keep_tcp": false,
+    "versions": [{"member": 1, "destination": "/etc/settings", "name": "..2026_11_30"}],
+    "translated": [{"protocol": 17, "from": {"address": "10.0.0.9", "port": 40000},
+                    "to": {"address": "10.0.0.7", "port": 53}, "answers_from": {"address": "10.0.0.7", "port": 15053},
+                    "answers_to": {"address": "10.0.0.9", "port": 40000}, "timeout_s": 30, "zone": 2, "tcp_state": 0, "assured": true}]})");
 }
 
 TEST(PeerBodies, ProperOnesAreRead) {
@@ -47,6 +51,9 @@ TEST(PeerBodies, ProperOnesAreRead) {
   EXPECT_EQ(restore->processes.at(0).container_pid, 1);
   EXPECT_EQ(restore->objects.at(0).mappings.at(0).start, 4096U);
   EXPECT_EQ(restore->keep_tcp, false);
+  EXPECT_EQ(restore->versions.at(0).name, "..2026_11_30");
+  EXPECT_EQ(restore->translated.at(0).answers_from, (network::Endpoint{"10.0.0.7", 15053}));
+  EXPECT_EQ(network::to_json(restore->translated), proper_restore()["translated"]);
 }
 
 TEST(PeerBodies, PacketRulesAreThoseOfTwoPrograms) {

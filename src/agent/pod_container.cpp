@@ -58,6 +58,17 @@ std::string container_name_of(const json& config) {
   return config.value("annotations", json::object()).value("io.kubernetes.cri.container-name", "");
 }
 
+std::string image_repository(const std::string& image) {
+  const std::string name = image.substr(0, image.find('@'));
+  const size_t colon = name.rfind(':');
+  const bool tagged = colon != std::string::npos && name.find('/', colon) == std::string::npos;
+  const std::string path = tagged ? name.substr(0, colon) : name;
+  const size_t slash = path.find('/');
+  if (slash == std::string::npos) return "docker.io/library/" + path;
+  const std::string first = path.substr(0, slash);
+  return first == "localhost" || first.find_first_of(".:") != std::string::npos ? path : "docker.io/" + path;
+}
+
 std::vector<PodMount> pod_mounts(const json& config, pid_t init_pid) {
   std::vector<PodMount> mounts;
   for (const json& mount : config.value("mounts", json::array())) {

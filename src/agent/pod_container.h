@@ -18,6 +18,9 @@ namespace godwit::agent {
 std::string sandbox_of(const nlohmann::json& config);
 // What its pod calls it.
 std::string container_name_of(const nlohmann::json& config);
+// "docker.io/library/redis" of "redis", "redis:8" and "docker.io/library/redis@sha256:...": without tag and digest, and
+// with what container engines put before short names.
+std::string image_repository(const std::string& image);
 // Of a running container.
 std::vector<PodMount> pod_mounts(const nlohmann::json& config, pid_t init_pid);
 // Marks a container of a pod so that its kubelet cannot end it (HoldRequest of requests.h). Can be repeated.

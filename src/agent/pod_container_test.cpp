@@ -30,6 +30,16 @@ class HeldContainer : public OwnRunDirectory {
   std::string root;
 };
 
+TEST(ImageRepository, IsWithoutTagAndDigest) {
+  for (const char* image : {"redis", "redis:8", "library/redis", "docker.io/library/redis@sha256:00",
+                            "docker.io/library/redis:8@sha256:00"}) {
+    EXPECT_EQ(image_repository(image), "docker.io/library/redis") << image;
+  }
+  EXPECT_EQ(image_repository("localhost:5000/team/web:1"), "localhost:5000/team/web");
+  EXPECT_EQ(image_repository("localhost/web"), "localhost/web");
+  EXPECT_EQ(image_repository("team/web"), "docker.io/team/web");
+}
+
 // What is mounted of a pod's volumes, and goes along because nobody else has it.
 TEST(PodMounts, EmptyDirsGoAlongAndPartsOfThem) {
   const std::string pod = "/tmp/godwit-test-pod-" + std::to_string(::getpid());

@@ -101,9 +101,19 @@ Result<> PodPlace::read_config() {
   const json theirs = description().config.value("annotations", json::object());
   for (const char* name : {"sandbox-namespace", "container-name", "image-name"}) {
     const std::string key = std::string("io.kubernetes.cri.") + name;
-    if (annotations.value(key, "") == theirs.value(key, "")) continue;
-    return fail("the clone pod is not like its source: {} is '{}', not '{}'", name, annotations.value(key, ""),
-                theirs.value(key, ""));
+    const std::string ours = annotations.value(key, "");
+    const std::string wanted = theirs.value(key, "");
+    if (ours == wanted || (key.ends_with("image-name") && image_repository(ours) == image_repository(wanted))) continue;
+    return fail("the clone pod is not like its source: {} is '{}', not '{}'", name, ours, wanted);
+  }
+  for (const auto& label : {"/process/selinuxLabel"_json_pointer, "/linux/mountLabel"_json_pointer}) {
+    const std::string ours = config.value(label, "");
+    const std::string wanted = description().config.value(label, "");
+    if (ours == wanted) continue;
+    return fail(
+        "the clone pod's SELinux label is '{}', its source's '{}': give the pod a level of its own "
+        "(securityContext.seLinuxOptions.level)",
+        ours, wanted);
   }
   for (const json& space : config.value("/linux/namespaces"_json_pointer, json::array())) {
     const std::string type = space.value("type", "");
@@ -198,6 +208,17 @@ Result<std::vector<criu::MountSource>> PodPlace::mount_sources() {
     sources.push_back({.mount_point = mount.mount_point, .path = mount_sources_[i]});
   }
   return sources;
+}
+
+void PodPlace::alias_versions(const std::vector<VolumeVersion>& versions) {
+  for (const VolumeVersion& version : versions) {
+    const auto& mounts = description().pod_mounts;
+    const auto mount = std::ranges::find(mounts, version.destination, &PodMount::destination);
+    if (mount == mounts.end()) continue;
+    if (auto named = alias_version(mount_sources_[mount - mounts.begin()], version.name); !named) {
+      log_warning("{}", named.error().message);
+    }
+  }
 }
 
 // That runc has made in the directory where the engine's root is to be mounted again: the engine could not remove it.

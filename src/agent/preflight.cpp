@@ -117,19 +117,18 @@ bool has_mptcp_sockets(pid_t pid) {
   return false;
 }
 
+}  // namespace
+
 // criu makes a new file system of them, which is empty: those that no process has open just now would be lost unsaid.
-void check_message_queues(pid_t init_pid, std::vector<Obstacle>& obstacles) {
+Result<> check_no_message_queues(pid_t init_pid) {
   constexpr auto mqueue_magic = 0x19800202;  // ipc/mqueue.c of Linux; no header has it
   const std::string path = fmt::format("/proc/{}/root/dev/mqueue", init_pid);
   struct statfs file_system{};
-  if (::statfs(path.c_str(), &file_system) != 0 || file_system.f_type != mqueue_magic) return;
+  if (::statfs(path.c_str(), &file_system) != 0 || file_system.f_type != mqueue_magic) return {};
   const auto queues = os::list_directory(path);
-  if (!queues || queues->empty()) return;
-  obstacles.emplace_back(fmt::format(
-      "the container has POSIX message queues (/dev/mqueue/{}), which cannot be restored", queues->front()));
+  if (!queues || queues->empty()) return {};
+  return fail("the container has POSIX message queues (/dev/mqueue/{}), which cannot be restored", queues->front());
 }
-
-}  // namespace
 
 Result<std::vector<Obstacle>> migration_obstacles(const json& config, pid_t init_pid,
                                                   const std::string& cgroup_directory) {
@@ -149,7 +148,7 @@ Result<std::vector<Obstacle>> migration_obstacles(const json& config, pid_t init
     check_descriptors(pid, obstacles);
   }
   check_family(parents, init_pid, obstacles);
-  check_message_queues(init_pid, obstacles);
+  if (auto none = check_no_message_queues(init_pid); !none) obstacles.emplace_back(none.error().message);
   if (has_mptcp_sockets(init_pid)) {
     obstacles.emplace_back(
         "the container has multipath TCP sockets, which cannot be restored; turn it off (Go programs: "

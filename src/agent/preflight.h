@@ -20,6 +20,9 @@ struct Obstacle {
 Result<std::vector<Obstacle>> migration_obstacles(const nlohmann::json& config, pid_t init_pid,
                                                   const std::string& cgroup_directory);
 
+// Some may have been made since then.
+Result<> check_no_message_queues(pid_t init_pid);
+
 // The CPU features (flags of /proc/cpuinfo) that `source` has and this machine has not; programs choose code by them at
 // their start, so a destination must have them all. Sorted.
 std::vector<std::string> missing_cpu_features(const std::vector<std::string>& source);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "agent/network_volumes.h"
 #include "base/log.h"
 #include "memory/page_store.h"
 #include "memory/tracker.h"
@@ -18,6 +19,7 @@ constexpr auto progress_interval = std::chrono::milliseconds(100);
 constexpr auto idle_round_interval = std::chrono::seconds(1);
 // The making of a pod keeps its node's processors busy for a moment, and a pause then is half as long again.
 constexpr auto settle_time = std::chrono::milliseconds(1200);
+constexpr auto write_out_time = std::chrono::minutes(1);
 constexpr auto wait_interval = std::chrono::milliseconds(20);
 
 memory::ConvergenceOptions convergence_options(const MigrateOptions& options) {
@@ -279,6 +281,9 @@ Result<> SourceCopy::precopy(Deadline deadline) {
   GODWIT_TRY(copy_files_once(deadline));
   GODWIT_ASSIGN(const std::vector<pid_t> processes, read_processes());
   GODWIT_TRY(smaps_.remember(processes));
+  // So that little is left for the freeze, where it has to succeed.
+  const auto written = write_out(network_volumes(containers_), deadline.sooner(Deadline::after(write_out_time)));
+  if (!written) log_warning("{}", written.error().message);
   GODWIT_TRY(run_round(policy, deadline));
   return {};
 }

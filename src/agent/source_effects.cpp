@@ -7,11 +7,14 @@
 
 #include "agent/at_the_same_time.h"
 #include "agent/json_fields.h"
+#include "agent/network_volumes.h"
 #include "agent/peer_address.h"
 #include "agent/pod_container.h"
 #include "agent/pod_sharing.h"
+#include "agent/preflight.h"
 #include "agent/source_worker.h"
 #include "agent/standard_streams.h"
+#include "agent/volume_versions.h"
 #include "base/log.h"
 #include "network/address_book.h"
 #include "network/packet_rules.h"
@@ -158,7 +161,13 @@ Result<> SourceWorker::send_prepare() {
       body["companions"].push_back(std::move(part));
     }
   }
-  GODWIT_ASSIGN(body["packet_rules"], network::read_packet_rules(containers_.front().init_pid));
+  GODWIT_ASSIGN(const network::PacketRules rules, network::read_packet_rules(containers_.front().init_pid));
+  body["packet_rules"] = rules;
+  if (!rules.empty()) {
+    const auto tracked = network::read_translated(containers_.front().netns_path());
+    follows_translations_ = tracked.has_value();
+    if (!tracked) events_->note("connections that the pod's own rules translate may break: " + tracked.error().message);
+  }
   if (request_.options.page_store_bytes) body["page_store_bytes"] = *request_.options.page_store_bytes;
   link_->send({.message = {.kind = MessageKind::prepare, .epoch = 0}, .body = std::move(body)});
   return {};
@@ -245,14 +254,32 @@ Result<> SourceWorker::prepare_dumps() {
   return {};
 }
 
-// criu stops and inspects the processes while the last scan still looks for what changed, and goes on when that has
-// ended; what was found is still being sent meanwhile.
 Result<> SourceWorker::dump() {
   const Deadline deadline = Deadline::after(step_time);
   GODWIT_TRY(hold_->cut_off(record_.reconnects ? std::vector<network::HostRoute>() : away_));
   GODWIT_TRY(hold_->check_frozen());
   GODWIT_TRY(settle_tcp());
+  if (follows_translations_) {
+    GODWIT_ASSIGN(translated_, network::read_translated(containers_.front().netns_path()));
+  }
   if (containers_.size() > 1) GODWIT_TRY(check_no_ipc_objects(containers_.front().init_pid));
+  for (const SourceContainer& container : containers_) GODWIT_TRY(check_no_message_queues(container.init_pid));
+  Result<> written;
+  std::thread writing([&] {
+    const std::vector<NetworkVolume> volumes = network_volumes(containers_);
+    if (volumes.empty()) return;
+    const TimedStep step(timeline_, "write out volumes");
+    written = write_out(volumes, deadline);
+  });
+  auto dumped = dump_and_copy(deadline);
+  writing.join();
+  GODWIT_TRY(dumped);
+  return written;
+}
+
+// criu stops and inspects the processes while the last scan still looks for what changed, and goes on when that has
+// ended; what was found is still being sent meanwhile.
+Result<> SourceWorker::dump_and_copy(Deadline deadline) {
   Result<> copied;
   std::atomic<bool> scan_failed = false;
   std::thread copying([&] {
@@ -285,6 +312,17 @@ Result<> SourceWorker::settle_tcp() {
 json SourceWorker::describe_restore() const {
   json body = copy_->final_description();
   body["keep_tcp"] = record_.keeps_tcp;
+  body["translated"] = network::to_json(translated_);
+  body["versions"] = json::array();
+  for (size_t i = 0; i < containers_.size(); ++i) {
+    const auto member = static_cast<uint32_t>(i);
+    for (const VolumeVersion& version :
+         volume_versions(containers_[i].description.config, containers_[i].description.pod_mounts,
+                         containers_[i].init_pid, member)) {
+      body["versions"].push_back(
+          {{"member", version.member}, {"destination", version.destination}, {"name", version.name}});
+    }
+  }
   return body;
 }
 

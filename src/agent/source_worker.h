@@ -27,6 +27,7 @@
 #include "agent/timeline.h"
 #include "criu/dump.h"
 #include "migration/source_machine.h"
+#include "network/translated_connections.h"
 
 namespace godwit::agent {
 
@@ -73,6 +74,7 @@ class SourceWorker {
   void lift_limits();
   Result<> put_back_limits();
   Result<> dump();
+  Result<> dump_and_copy(Deadline deadline);
   Result<> settle_tcp();
   [[nodiscard]] nlohmann::json describe_restore() const;
   Result<> dump_all(Deadline deadline);
@@ -108,6 +110,8 @@ class SourceWorker {
   std::optional<criu::CriuProgram> criu_;
   std::vector<criu::Dump> dumps_;  // of the containers, in their order
   std::vector<network::Neighbour> neighbours_;
+  bool follows_translations_ = false;  // the containers' network namespace has rules, and can be asked
+  std::vector<network::TranslatedConnection> translated_;
   NetworkMode network_ = NetworkMode::automatic;  // what is asked of the destination
   std::vector<network::HostRoute> away_;          // to the destination, where pods are reached by routes
   std::unique_ptr<PeerLink> link_;

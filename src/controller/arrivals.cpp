@@ -56,6 +56,7 @@ json as_arrival(const json& made, const Arrival& arrival) {
   pod["spec"]["nodeName"] = arrival.node;
   pod["spec"].erase("schedulingGates");
   skip_beginnings(pod);
+  pin_images(pod, arrival.running);
   return pod;
 }
 

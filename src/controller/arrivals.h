@@ -20,8 +20,9 @@ inline constexpr const char* stateful_pod_label = "statefulset.kubernetes.io/pod
 
 struct Arrival {
   std::string node;
-  std::string session;      // of the destination's agent
-  nlohmann::json metadata;  // of the pod that moves: labels and annotations that its template does not know
+  std::string session;               // of the destination's agent
+  nlohmann::json metadata;           // of the pod that moves: labels and annotations that its template does not know
+  nlohmann::json running = nullptr;  // the pod itself, for its images; null: not known any more
 };
 
 // `made`: a pod as its owner wants to create it. Returns it as it is to be created.

@@ -44,6 +44,16 @@ TEST(AsArrival, WhatHasRunDoesNotRunAgain) {
   EXPECT_FALSE(pod["spec"]["containers"][0].contains("lifecycle"));
 }
 
+TEST(AsArrival, HasTheVeryImageThatRuns) {
+  Arrival moving = arrival();
+  EXPECT_EQ(as_arrival(made_by_statefulset(), moving)["spec"]["containers"][0]["image"], "c");
+  moving.running = {
+      {"status",
+       {{"containerStatuses", json::array({json{{"name", "db"}, {"imageID", "docker.io/library/c@sha256:00"}}})}}}};
+  EXPECT_EQ(as_arrival(made_by_statefulset(), moving)["spec"]["containers"][0]["image"],
+            "docker.io/library/c@sha256:00");
+}
+
 TEST(AsArrival, TheAnnotationsOfThePodThatMovesCount) {
   const json pod = as_arrival(made_by_statefulset(), arrival({{"cast.ai/restore-run-startup-probe", "db"}}));
   EXPECT_TRUE(pod["spec"]["containers"][0].contains("startupProbe"));

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <set>
 #include <sstream>
+#include <utility>
 
+#include "agent/pod_container.h"
 #include "api/names.h"
+#include "controller/object_reading.h"
 
 namespace godwit::controller {
 namespace {
@@ -13,6 +16,7 @@ using nlohmann::json;
 
 constexpr std::string_view clone_infix = "-clone-";
 constexpr size_t host_name_bytes_max = 63;
+constexpr int64_t delay_s_max = 24L * 60 * 60;
 
 std::set<std::string> names_in(const json& pod, const char* annotation) {
   std::set<std::string> names;
@@ -30,6 +34,19 @@ bool is_sidecar(const json& container) {
   return container.value("restartPolicy", "") == "Always";
 }
 
+// A clone has no startup probe, and so its liveness probe would judge the container's next start from the first second:
+// it waits as long as the startup probe would have let that take. The defaults are Kubernetes'.
+void wait_for_start(json& container) {
+  const json startup = container["startupProbe"];
+  container.erase("startupProbe");
+  if (!container.contains("livenessProbe")) return;
+  json& liveness = container["livenessProbe"];
+  const int64_t allowed = startup.value("initialDelaySeconds", int64_t{0}) +
+                          startup.value("failureThreshold", int64_t{3}) * startup.value("periodSeconds", int64_t{10});
+  const int64_t delay = liveness.value("initialDelaySeconds", int64_t{0}) + allowed;
+  liveness["initialDelaySeconds"] = std::min(delay, delay_s_max);
+}
+
 void strip_container(json& container, const std::set<std::string>& post_start, const std::set<std::string>& startup) {
   const std::string name = container.value("name", "");
   if (container.contains("lifecycle") && container["lifecycle"].contains("postStart")) {
@@ -37,7 +54,15 @@ void strip_container(json& container, const std::set<std::string>& post_start, c
     if (!exec || !post_start.contains(name)) container["lifecycle"].erase("postStart");
     if (container["lifecycle"].empty()) container.erase("lifecycle");
   }
-  if (!startup.contains(name)) container.erase("startupProbe");
+  if (container.contains("startupProbe") && !startup.contains(name)) wait_for_start(container);
+}
+
+// "True", "False", "Unknown", or empty: the pod has none of that type.
+std::string condition_of(const json& pod, const std::string& type) {
+  for (const json& condition : array_at(pod, "/status/conditions")) {
+    if (condition.value("type", "") == type) return condition.value("status", "");
+  }
+  return "";
 }
 
 // Without a trailing number: "x", from "x-clone-7" too.
@@ -95,6 +120,31 @@ void skip_beginnings(json& pod) {
   for (json& container : spec["containers"]) strip_container(container, post_start, startup);
 }
 
+namespace {
+
+// Whether any node can have the image `id` for that container. Without a name before its digest it is one of the
+// source's own; and by the name of another repository, which the source knows it by as well, nobody asked for it.
+bool can_be_pinned(const json& container, const std::string& id) {
+  return id.find("@sha256:") != std::string::npos && container.value("imagePullPolicy", "") != "Never" &&
+         agent::image_repository(id) == agent::image_repository(container.value("image", ""));
+}
+
+}  // namespace
+
+void pin_images(json& pod, const json& running) {
+  for (const auto& [list, statuses] : {std::pair{"containers", "/status/containerStatuses"},
+                                       std::pair{"initContainers", "/status/initContainerStatuses"}}) {
+    if (!pod["spec"].contains(list)) continue;
+    for (json& container : pod["spec"][list]) {
+      for (const json& status : array_at(running, statuses)) {
+        if (status.value("name", "") != container.value("name", "")) continue;
+        const std::string image = status.value("imageID", "");
+        if (can_be_pinned(container, image)) container["image"] = image;
+      }
+    }
+  }
+}
+
 json make_clone(const json& pod, const CloneRequest& request) {
   const json& metadata = pod["metadata"];
   const std::string name = metadata.value("name", "");
@@ -119,6 +169,7 @@ json make_clone(const json& pod, const CloneRequest& request) {
                   {"annotations", annotations}}},
                 {"spec", spec}};
   skip_beginnings(clone);
+  pin_images(clone, pod);
   return clone;
 }
 
@@ -135,6 +186,17 @@ std::vector<UnknownContainer> unknown_containers(const json& pod) {
     }
   }
   return unknown;
+}
+
+json gates_patch(const json& clone, const json& source) {
+  json patch = json::array();
+  if (condition_of(clone, "ContainersReady") != "True") return patch;
+  for (const json& gate : array_at(clone, "/spec/readinessGates")) {
+    const std::string type = gate.value("conditionType", "");
+    if (condition_of(source, type) != "True" || !condition_of(clone, type).empty()) continue;
+    patch.push_back({{"op", "add"}, {"path", "/status/conditions/-"}, {"value", {{"type", type}, {"status", "True"}}}});
+  }
+  return patch;
 }
 
 json hand_over_patch(const json& source) {

@@ -31,6 +31,8 @@ struct CloneRequest {
 nlohmann::json make_clone(const nlohmann::json& pod, const CloneRequest& request);
 // Takes out of a pod what is not to run again (above).
 void skip_beginnings(nlohmann::json& pod);
+// The very images that `running` has, by their digests: a tag may mean another one by now, or on another node.
+void pin_images(nlohmann::json& pod, const nlohmann::json& running);
 struct UnknownContainer {
   std::string annotation;
   std::string name;
@@ -39,6 +41,10 @@ struct UnknownContainer {
 };
 // Names in those annotations that no container has.
 std::vector<UnknownContainer> unknown_containers(const nlohmann::json& pod);
+
+// JSON patch of the clone's status: the readiness gates that the source has passed and nobody has judged for the clone
+// yet. Empty while the clone's containers are not Ready.
+nlohmann::json gates_patch(const nlohmann::json& clone, const nlohmann::json& source);
 
 // Merge patch that gives the clone to the source's owner and Services: all of the source's labels.
 nlohmann::json hand_over_patch(const nlohmann::json& source);

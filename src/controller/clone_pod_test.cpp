@@ -134,6 +134,51 @@ TEST(MakeClone, WhatAnnotationsAskForRunsAgain) {
   EXPECT_TRUE(spec["containers"][1].contains("startupProbe"));
 }
 
+TEST(MakeClone, WithoutItsStartupProbeTheLivenessProbeWaitsAsLong) {
+  json slow = pod();
+  slow["spec"]["containers"][0]["startupProbe"] = {{"failureThreshold", 30}, {"periodSeconds", 5}};
+  slow["spec"]["containers"][0]["livenessProbe"] = {{"initialDelaySeconds", 7}};
+  const json clone = clone_of(slow);
+  EXPECT_EQ(clone["spec"]["containers"][0]["livenessProbe"]["initialDelaySeconds"], 157);
+  EXPECT_EQ(clone_of(clone)["spec"]["containers"][0]["livenessProbe"]["initialDelaySeconds"], 157)
+      << "not more with each move";
+  EXPECT_FALSE(clone["spec"]["containers"][1].contains("livenessProbe"));
+  slow["metadata"]["annotations"][api::annotations::run_startup_probe] = "web";
+  EXPECT_EQ(clone_of(slow)["spec"]["containers"][0]["livenessProbe"]["initialDelaySeconds"], 7) << "it runs there";
+}
+
+TEST(MakeClone, HasTheVeryImagesThatRun) {
+  json running = pod();
+  running["spec"]["containers"][0]["image"] = "redis:8";
+  running["spec"]["containers"][1]["image"] = "godwit.test/tiny:1";
+  running["status"]["containerStatuses"] = {{{"name", "helper"}, {"imageID", "sha256:0011"}},
+                                            {{"name", "web"}, {"imageID", "docker.io/library/redis@sha256:00aa"}}};
+  running["status"]["initContainerStatuses"] =
+      json::array({json{{"name", "proxy"}, {"imageID", "mirror.example/envoy@sha256:00bb"}}});
+  running["spec"]["initContainers"][1]["image"] = "envoy";
+  const json spec = clone_of(running)["spec"];
+  EXPECT_EQ(spec["containers"][0]["image"], "docker.io/library/redis@sha256:00aa");
+  EXPECT_EQ(spec["containers"][1]["image"], "godwit.test/tiny:1") << "no other node can pull it by that";
+  EXPECT_EQ(spec["initContainers"][0]["image"], "envoy") << "nobody asked for it by that name";
+}
+
+TEST(GatesPatch, PassesWhatTheSourceHasPassed) {
+  json source = pod();
+  source["status"]["conditions"] = {{{"type", "lb/a"}, {"status", "True"}},
+                                    {{"type", "lb/b"}, {"status", "False"}},
+                                    {{"type", "lb/c"}, {"status", "True"}}};
+  json clone = pod();
+  clone["spec"]["readinessGates"] = {
+      {{"conditionType", "lb/a"}}, {{"conditionType", "lb/b"}}, {{"conditionType", "lb/c"}}};
+  EXPECT_TRUE(gates_patch(clone, source).empty()) << "its containers are not Ready";
+  clone["status"]["conditions"] = {{{"type", "ContainersReady"}, {"status", "True"}},
+                                   {{"type", "lb/c"}, {"status", "False"}}};
+  EXPECT_EQ(
+      gates_patch(clone, source),
+      json::array(
+          {{{"op", "add"}, {"path", "/status/conditions/-"}, {"value", {{"type", "lb/a"}, {"status", "True"}}}}}));
+}
+
 TEST(UnknownContainers, AreThoseThatNoContainerHas) {
   json asked = pod();
   EXPECT_TRUE(unknown_containers(asked).empty());

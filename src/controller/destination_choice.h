@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "controller/node_room.h"
 #include "controller/node_roster.h"
+#include "controller/planned_moves.h"
 #include "controller/pod_affinity.h"
 #include "controller/pod_spread.h"
 #include "kube/client.h"
@@ -38,8 +39,15 @@ class OtherPods {
 };
 
 // `wanted`: a node's name, or empty: the one with the fewest pods of those that can take it; better placement is the
-// scheduler's and the rebalancer's. Error: no node can, and why each of them cannot.
-Result<std::string> choose_destination(kube::Client& client, const nlohmann::json& pod, const std::string& wanted,
+// scheduler's and the rebalancer's. It is planned there for this Migration (its uid) under the clone's name. Error: no
+// node can, and why each of them cannot.
+struct DestinationRequest {
+  const nlohmann::json& pod;
+  std::string wanted;
+  std::string migration;
+  std::string clone_name;
+};
+Result<std::string> choose_destination(kube::Client& client, const DestinationRequest& request, PlannedMoves& moves,
                                        const kube::Call& call);
 
 }  // namespace godwit::controller

@@ -26,7 +26,6 @@ namespace {
 using nlohmann::json;
 
 constexpr auto call_time = std::chrono::seconds(20);
-constexpr auto ready_time = std::chrono::seconds(60);
 constexpr auto ready_poll = std::chrono::milliseconds(100);
 constexpr int looks_per_node_look = 20;
 constexpr auto recovery_pause = std::chrono::seconds(5);
@@ -92,14 +91,20 @@ Result<> MigrationRun::prepare() {
     GODWIT_TRY(owner_.check_same_revision(source_));
   }
   status_.source_node = source_["spec"].value("nodeName", "");
-  GODWIT_ASSIGN(status_.destination_node, choose_destination(context_.client, source_, spec_.destination, call()));
+  const std::string clone = owner_.keeps_names() ? spec_.pod_name : clone_name(spec_.pod_name);
+  GODWIT_ASSIGN(
+      status_.destination_node,
+      choose_destination(
+          context_.client,
+          {.pod = source_, .wanted = spec_.destination, .migration = kube::uid_of(migration_), .clone_name = clone},
+          context_.moves, call()));
   GODWIT_ASSIGN(status_.session, agent::SessionDirectory::new_id());
   std::vector<std::string> containers = moving_containers(source_);
   if (containers.empty()) return fail("pod {} has no container that runs", spec_.pod_name);
   status_.source_container = containers.front();
   status_.companions.assign(containers.begin() + 1, containers.end());
   status_.pod_uid = kube::uid_of(source_);
-  status_.clone_name = owner_.keeps_names() ? spec_.pod_name : clone_name(spec_.pod_name);
+  status_.clone_name = clone;
   status_.state = api::MigrationState::running;
   status_.phase = api::MigrationPhase::pre_dump;
   status_.start_time = kube::format_time(std::chrono::system_clock::now());
@@ -129,7 +134,9 @@ Result<> MigrationRun::resume() {
   GODWIT_ASSIGN(json pod, find_pod(spec_.pod_name));
   if (!pod.is_null()) metadata_ = pod["metadata"];
   // Gone, or another of its name: the hand-over was done, or somebody deleted it.
-  return kube::uid_of(pod) == status_.pod_uid ? adopt_source(std::move(pod)) : Result<>{};
+  if (kube::uid_of(pod) != status_.pod_uid) return {};
+  context_.moves.plan(kube::uid_of(migration_), moved_pod(pod, status_.clone_name, status_.destination_node));
+  return adopt_source(std::move(pod));
 }
 
 Result<> MigrationRun::adopt_source(json pod) {
@@ -186,7 +193,7 @@ Replacement MigrationRun::replacement() {
 }
 
 Arrival MigrationRun::arrival() const {
-  return {.node = target_node(), .session = target_session(), .metadata = metadata_};
+  return {.node = target_node(), .session = target_session(), .metadata = metadata_, .running = source_};
 }
 
 Result<> MigrationRun::finish(const agent::ResultEvent& result) {
@@ -222,12 +229,13 @@ void MigrationRun::forget_arrival() {
 
 // Handed over before it is Ready, the clone would be the first that its owner takes for one too many.
 Result<std::string> MigrationRun::wait_ready() {
-  const Deadline deadline = Deadline::after(ready_time);
+  const Deadline deadline = Deadline::after(context_.ready_time);
   for (int look = 1;; ++look) {
     const auto clone = find_pod(status_.clone_name);
     if (clone) {
       const std::string phase = kube::text_at(*clone, "/status/phase");
       if (is_ready(*clone) || phase == "Succeeded") return std::string();
+      pass_gates(*clone);
       if (clone->is_null()) return std::string("it was deleted there");
       if (phase == "Failed") return "it has ended there: " + trouble_of(*clone);
     }
@@ -237,21 +245,34 @@ Result<std::string> MigrationRun::wait_ready() {
     }
     if (deadline.expired()) {
       log_warning("{}/{} is not Ready after {} s; it is handed over all the same", namespace_, status_.clone_name,
-                  ready_time.count());
+                  context_.ready_time.count());
       return std::string();
     }
     if (!kube::sleep_unless_stopped(ready_poll, deadline, stop_) && stop_.stop_requested()) return fail("stopped");
   }
 }
 
-// The source is the cheapest to delete before there is one too many, so that its owner, too, deletes no other.
+// Whoever passes them does not know the clone before it has its pod's labels.
+void MigrationRun::pass_gates(const json& clone) {
+  const json patch = gates_patch(clone, source_);
+  if (patch.empty() || gates_refused_) return;
+  const auto passed = kube::unless_gone(context_.client.patch(
+      {kube::resources::pods, namespace_, status_.clone_name, "status"}, kube::PatchType::json, patch, call()));
+  gates_refused_ = !passed;
+  if (!passed) log_warning("readiness gates of {}/{}: {}", namespace_, status_.clone_name, passed.error().message);
+}
+
+// The source is the cheapest to delete before there is one too many, so that its owner, too, deletes no other. But a
+// pod that is not Ready is cheaper: then the source is no longer the owner's before the clone is, and the owner may
+// make another for a moment.
 Result<> MigrationRun::hand_over() {
   if (source_.is_null()) return {};  // it was the last thing to go
   const std::string uid = kube::uid_of(source_);
   const json cost = {{"metadata", {{"uid", uid}, {"annotations", {{deletion_cost_annotation, lowest_deletion_cost}}}}}};
   GODWIT_TRY(kube::unless_gone(context_.client.patch(pod_path(spec_.pod_name), kube::PatchType::merge, cost, call())));
-  if (is_counted_by_owner(source_)) {
-    // First of all: of two pods the Job would delete the younger one. That it has none it sees after a second only.
+  GODWIT_ASSIGN(const json clone, find_pod(status_.clone_name));
+  if (is_counted_by_owner(source_) || clone.is_null() || !is_ready(clone)) {
+    // First of all: of two pods a Job would delete the younger one. That it has none it sees after a second only.
     json released = release_patch(source_, owner_labels_);
     released["metadata"]["uid"] = uid;
     GODWIT_TRY(

@@ -16,11 +16,13 @@
 #include "api/migration.h"
 #include "controller/agent_link.h"
 #include "controller/arrivals.h"
+#include "controller/planned_moves.h"
 #include "controller/pod_owner.h"
 #include "controller/replacement.h"
 #include "controller/side_watch.h"
 #include "kube/client.h"
 #include "kube/event_recorder.h"
+#include "kube/json_path.h"
 
 namespace godwit::controller {
 
@@ -32,13 +34,19 @@ struct RunContext {
   kube::Client& client;
   kube::EventRecorder& events;
   const AgentLink& agents;
+  PlannedMoves& moves;
   Arrivals* arrivals = nullptr;  // without them pods of StatefulSets are refused
+  // How long a pod that has arrived may take to be Ready; then it is handed over all the same.
+  std::chrono::seconds ready_time = std::chrono::seconds(60);
 };
 
 // Used by one thread.
 class MigrationRun {
  public:
   MigrationRun(const RunContext& context, const nlohmann::json& migration, std::stop_token stop);
+  ~MigrationRun() { context_.moves.forget(kube::uid_of(migration_)); }
+  MigrationRun(const MigrationRun&) = delete;
+  MigrationRun& operator=(const MigrationRun&) = delete;
 
   // Returns when the Migration has ended or `stop` was asked for. Error: try again later; the status is as it was.
   Result<> run();
@@ -57,6 +65,7 @@ class MigrationRun {
   void forget_arrival();
   // Empty: the pod that has arrived is Ready, or takes long. Else what became of it.
   Result<std::string> wait_ready();
+  void pass_gates(const nlohmann::json& clone);
   Result<> hand_over();
   Result<> fail_migration(const std::string& reason, const std::string& message);
   // Of a session that did not move the pod: the Migration's end, or another session.
@@ -122,6 +131,7 @@ class MigrationRun {
   std::string name_;
   api::MigrationSpec spec_;
   api::MigrationStatus status_;
+  bool gates_refused_ = false;
   nlohmann::json source_;  // the pod; null once it has gone
   // Of the pod, or of the one that has taken its name.
   nlohmann::json metadata_ = nlohmann::json::object();

@@ -283,7 +283,11 @@ Result<> RootCopier::examine(const Directory& directory, const std::string& name
 
 Result<> RootCopier::copy(Target& target, Want want, Pass& pass) {
   GODWIT_TRY(check_path(target.path));
-  if (target.status.type == FileType::none) return target.entry == kNone ? Result<>() : gone(target.entry, pass);
+  if (target.status.type == FileType::none) {
+    if (target.entry != kNone) return gone(target.entry, pass);
+    touched_.insert(target.directory.path);  // it came and went, and the times of its directory are others now
+    return {};
+  }
   if (target.status.mount_point) return copy_placeholder(target, pass);
   if (target.entry != kNone) {
     const Inode& inode = manifest_.inode(target.entry);

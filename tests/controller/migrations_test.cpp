@@ -5,6 +5,7 @@
 #include "cluster_objects.h"
 #include "controller/controller.h"
 #include "controller/finalizer.h"
+#include "kube/informer.h"
 #include "kube/json_path.h"
 
 namespace godwit::controller {
@@ -12,6 +13,11 @@ namespace {
 
 using kube::text_at;
 using testing::HasSubstr;
+
+// Of a pod: more than half a processor.
+const json takes_600m = {
+    {"containers",
+     json::array({json{{"name", "main"}, {"image", "none"}, {"resources", {{"requests", {{"cpu", "600m"}}}}}}})}};
 
 struct MigrationsTest : ClusterTest {
   void SetUp() override {
@@ -28,12 +34,18 @@ struct MigrationsTest : ClusterTest {
     controller.reset();
     lead();
   }
+  void has_one_cpu(const std::string& node) {
+    const json status = {{"status", {{"allocatable", {{"cpu", "1"}, {"pods", "9"}}}}}};
+    ASSERT_TRUE(
+        succeeded(client.patch({kube::resources::nodes, "", node, "status"}, kube::PatchType::merge, status, soon())));
+  }
   [[nodiscard]] kube::ObjectPath migration_path() const { return {api::migrations, space, "move", ""}; }
-  void migrate(const std::string& pod = "web") {
+  void migrate(const std::string& pod = "web") { order("move", {{"podName", pod}, {"destination", destination}}); }
+  void order(const std::string& name, const json& spec) {
     const json object = {{"apiVersion", api::migrations.api_version()},
                          {"kind", "Migration"},
-                         {"metadata", {{"name", "move"}}},
-                         {"spec", {{"podName", pod}, {"destination", destination}}}};
+                         {"metadata", {{"name", name}}},
+                         {"spec", spec}};
     ASSERT_TRUE(succeeded(client.create({api::migrations, space, "", ""}, object, soon())));
   }
   json status() {
@@ -75,7 +87,8 @@ struct MigrationsTest : ClusterTest {
   }
 
   kube::EventRecorder events{client, {.source = {.controller = "live.cast.ai/controller", .instance = "test"}}};
-  const RunContext context{.client = client, .events = events, .agents = link};
+  PlannedMoves moves;
+  RunContext context{.client = client, .events = events, .agents = link, .moves = moves};
   std::string source;
   std::string destination;
   std::optional<Controller> controller;
@@ -96,19 +109,67 @@ TEST_F(MigrationsTest, OneThatEndsWellLeavesNothingBehind) {
 }
 
 TEST_F(MigrationsTest, ANodeWithoutRoomIsNoDestination) {
-  const json demanding = {{"name", "main"}, {"image", "none"}, {"resources", {{"requests", {{"cpu", "600m"}}}}}};
-  const json spec = {{"containers", json::array({demanding})}};
-  make_pod("large", source, spec);
-  make_pod("neighbour", destination, spec);
-  const json status_patch = {{"status", {{"allocatable", {{"cpu", "1"}, {"pods", "9"}}}}}};
-  ASSERT_TRUE(succeeded(
-      client.patch({kube::resources::nodes, "", destination, "status"}, kube::PatchType::merge, status_patch, soon())));
+  make_pod("large", source, takes_600m);
+  make_pod("neighbour", destination, takes_600m);
+  has_one_cpu(destination);
   lead();
   migrate("large");
   ASSERT_TRUE(wait_until([&] { return state() == "Failed"; })) << status().dump();
   EXPECT_EQ(status()["reason"], "NotEligible");
   EXPECT_THAT(status().value("message", ""), HasSubstr("too little cpu: the pod requests 0.6, 0.4 of 1 are left"));
   EXPECT_EQ(agents.orders(), 0);
+}
+
+TEST_F(MigrationsTest, TwoAtTheSameTimeDoNotTakeTheSameRoom) {
+  const std::string other = make_node(3, {{api::labels::migration_enabled, "true"}, {"kubernetes.io/arch", "amd64"}});
+  for (const std::string& node : {destination, other}) has_one_cpu(node);
+  for (const std::string name : {"one", "two"}) {
+    make_pod(name, source, takes_600m);
+    order(name, {{"podName", name}});
+  }
+  lead();
+  const auto destination_of = [&](const std::string& name) {
+    return text_at(get({api::migrations, space, name, ""}), "/status/destinationNode");
+  };
+  ASSERT_TRUE(wait_until([&] { return !destination_of("one").empty() && !destination_of("two").empty(); }));
+  EXPECT_NE(destination_of("one"), destination_of("two"));
+}
+
+// Of two pods an owner deletes the one that is not Ready.
+TEST_F(MigrationsTest, ACloneThatIsNotReadyIsHandedOverWhenItsSourceIsReleased) {
+  const json service = {{"apiVersion", "v1"},
+                        {"kind", "Service"},
+                        {"metadata", {{"name", "web"}}},
+                        {"spec", {{"selector", {{"app", "web"}}}, {"ports", json::array({json{{"port", 80}}})}}}};
+  ASSERT_TRUE(succeeded(client.create({kube::resources::services, space, "", ""}, service, soon())));
+  std::mutex mutex;
+  std::vector<std::string> changes;
+  kube::Informer pods(client, kube::resources::pods);
+  pods.add_handler([&](const kube::Change& change) {
+    const std::lock_guard lock(mutex);
+    const bool released =
+        change.now == nullptr || !kube::annotation_of(*change.now, "live.cast.ai/released-from").empty();
+    if (change.key == space + "/web" && released) changes.emplace_back("released");
+    if (change.key == space + "/web-clone-1" && change.now != nullptr && kube::label_of(*change.now, "app") == "web") {
+      changes.emplace_back("handed over");
+    }
+  });
+  pods.start();
+  ASSERT_TRUE(pods.wait_synced(soon().deadline));
+  context.ready_time = seconds(1);
+  lead();
+  migrate();
+  wait_under_way();
+  agents.finish(agents.sessions().at(0), {.ok = true, .pause_ms = 42});
+  ASSERT_TRUE(wait_until([&] { return state() == "Completed"; })) << status().dump();
+  expect_moved();
+  ASSERT_TRUE(wait_until([&] {
+    const std::lock_guard lock(mutex);
+    return changes.size() >= 2;
+  }));
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(changes[0], "released");
+  EXPECT_THAT(changes, testing::Contains("handed over"));
 }
 
 TEST_F(MigrationsTest, TheNextLeaderFollowsASessionUnderWay) {

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "files/watcher.h"
 #include "scratch.h"
@@ -136,6 +137,18 @@ TEST_F(Changes, AMappingWhoseNameIsGoneButNotItsOtherName) {
   copy.final(own_files());
   mapped.unmap();
   EXPECT_EQ(differences(source, destination), "");
+}
+
+TEST_F(Changes, AFileThatCameAndWentBetweenTwoPasses) {
+  fs::create_directory(at("directory"));
+  Copy copy = start();
+  copy.first();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  write_file(at("directory/brief"), "x");
+  fs::remove(at("directory/brief"));
+  copy.final(own_files());
+  ASSERT_TRUE(copy.receiver_end());
+  EXPECT_EQ(differences(source, destination, RootKind::tmpfs), "") << "the directory's time has changed";
 }
 
 TEST_F(Changes, AWriteByANameThatIsGone) {

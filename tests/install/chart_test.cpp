@@ -118,7 +118,8 @@ TEST_F(ChartTest, NobodyMayDoEverything) {
 TEST_F(ChartTest, ValuesReachThePrograms) {
   const std::vector<json> all = objects(
       {"containerd.restart=service containerd restart", "cni.programs=/opt/cni", "agent.arguments={--sessions-max=4}",
-       "controller.replicas=3", "imagePullSecrets[0].name=registry", "runtimeClass.create=false", "crds.keep=false"});
+       "controller.replicas=3", "controller.hostNetwork=true", "controller.admissionPort=8443",
+       "imagePullSecrets[0].name=registry", "runtimeClass.create=false", "crds.keep=false"});
   const json agents = find(all, "DaemonSet", api::installation::agent)["spec"]["template"]["spec"];
   const json arguments = agents["containers"][0]["args"];
   for (const char* argument : {"--containerd-restart=service containerd restart", "--cni-programs=/opt/cni",
@@ -126,7 +127,10 @@ TEST_F(ChartTest, ValuesReachThePrograms) {
     EXPECT_THAT(arguments, Contains(argument));
   }
   EXPECT_EQ(agents["imagePullSecrets"], json::array({{{"name", "registry"}}}));
-  EXPECT_EQ(find(all, "Deployment", api::installation::controller)["spec"]["replicas"], 3);
+  const json controller = find(all, "Deployment", api::installation::controller)["spec"];
+  EXPECT_EQ(controller["replicas"], 3);
+  EXPECT_EQ(controller["template"]["spec"]["hostNetwork"], true);
+  EXPECT_THAT(controller["template"]["spec"]["containers"][0]["args"], Contains("--admission-port=8443"));
   EXPECT_TRUE(find(all, "RuntimeClass", "live").is_null());
   const auto kept = [&](const std::vector<json>& objects) {
     return find(objects, "CustomResourceDefinition", "migrations.live.cast.ai")["metadata"]

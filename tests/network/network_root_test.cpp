@@ -15,6 +15,7 @@
 #include "network/packet_rules.h"
 #include "network/parking.h"
 #include "network/slot.h"
+#include "network/translated_connections.h"
 #include "os/file.h"
 #include "os/subprocess.h"
 #include "own_machine.h"
@@ -111,6 +112,82 @@ TEST_F(NetworkRoot, ASlotIsSilentUntilItsGateOpens) {
   send("one");
   EXPECT_EQ(next(at_source_), "one") << "both slots have the address, only the source may answer for it";
   EXPECT_EQ(next(at_destination_, 50), "");
+}
+
+// As a service mesh's rules do: who sends first after a move would not be known otherwise.
+TEST_F(NetworkRoot, WhatIsTranslatedThereGoesOnHere) {
+  constexpr uint16_t public_port = 7777;
+  for (const char* slot : {"source", "destination"}) {
+    run({"iptables", "-t", "nat", "-A", "PREROUTING", "-p", "udp", "--dport", "7777", "-j", "REDIRECT", "--to-ports",
+         std::to_string(port)},
+        slot_netns_path(slot));
+  }
+  sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(public_port), .sin_addr = {}, .sin_zero = {}};
+  inet_pton(AF_INET, moved_address, &to.sin_addr);
+  // It hears that port of that address alone.
+  ASSERT_EQ(connect(client_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  ASSERT_EQ(::send(client_.get(), "hello", 5, 0), 5);
+  sockaddr_in client{};
+  socklen_t size = sizeof client;
+  char buffer[16];
+  pollfd ready{at_source_.get(), POLLIN, 0};
+  ASSERT_EQ(poll(&ready, 1, 1000), 1);
+  ASSERT_EQ(recvfrom(at_source_.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&client), &size), 5);
+  const auto answer = [&](const UniqueFd& from, const std::string& text) {
+    return ::sendto(from.get(), text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&client), size);
+  };
+  ASSERT_GT(answer(at_source_, "first"), 0);
+  ASSERT_EQ(next(client_), "first");
+
+  const auto translated = read_translated(slot_netns_path("source"));
+  ASSERT_TRUE(translated) << translated.error().message;
+  ASSERT_EQ(translated->size(), 1U);
+  EXPECT_EQ(translated->front().to, (Endpoint{moved_address, public_port}));
+  EXPECT_EQ(translated->front().answers_from, (Endpoint{moved_address, port}));
+  const auto received = translated_from_json(to_json(*translated));
+  ASSERT_TRUE(received) << received.error().message;
+  EXPECT_EQ(*received, *translated);
+
+  ASSERT_TRUE(source_->close_outgoing());
+  ASSERT_TRUE(destination_->open_outgoing());
+  for (int time = 0; time < 2; ++time) {
+    const auto written = write_translated(slot_netns_path("destination"), *received);
+    ASSERT_TRUE(written) << written.error().message;
+    EXPECT_EQ(*written, 0U);
+  }
+  ASSERT_GT(answer(at_destination_, "second"), 0);
+  EXPECT_EQ(next(client_), "second");
+  const auto again = read_translated(slot_netns_path("destination"));
+  ASSERT_TRUE(again) << again.error().message;
+  ASSERT_EQ(again->size(), 1U);
+  EXPECT_EQ(again->front().answers_from, translated->front().answers_from) << "and on to the next node";
+}
+
+TEST(TranslatedConnections, WhatAPeerSaysIsChecked) {
+  const nlohmann::json proper = to_json(std::vector<TranslatedConnection>{{.protocol = IPPROTO_TCP,
+                                                                           .from = {"10.0.0.1", 1},
+                                                                           .to = {"10.0.0.2", 2},
+                                                                           .answers_from = {"10.0.0.2", 3},
+                                                                           .answers_to = {"10.0.0.1", 1},
+                                                                           .timeout_s = 60,
+                                                                           .zone = 0,
+                                                                           .tcp_state = 3,
+                                                                           .assured = true}});
+  ASSERT_TRUE(translated_from_json(proper));
+  for (const auto& [member, wrong] :
+       std::vector<std::pair<std::string, nlohmann::json>>{{"/0/protocol", 1U},
+                                                           {"/0/from/address", "10.0.0"},
+                                                           {"/0/to/port", 65536U},
+                                                           {"/0/tcp_state", 200U},
+                                                           {"/0/answers_to/address", "fd00::1"},
+                                                           {"/0/zone", -1},
+                                                           {"/0/assured", 1U},
+                                                           {"/0/from", 7U}}) {
+    nlohmann::json changed = proper;
+    changed[nlohmann::json::json_pointer(member)] = wrong;
+    EXPECT_FALSE(translated_from_json(changed)) << member;
+  }
+  EXPECT_FALSE(translated_from_json(nlohmann::json::object()));
 }
 
 // By 127.0.0.1 and by the address of the interface.

@@ -109,7 +109,9 @@ TEST_F(ConductTest, RulesOfThePodsNetworkGoAlong) {
   const auto made = node(node_of("cache"))
                         .exec_checked({"sh", "-ec", R"(
 pid=$(runc --root /run/containerd/runc/k8s.io state "$1" | sed -n 's/^ *"pid": \([0-9]*\).*/\1/p')
-nsenter -t "$pid" -n iptables -t nat -A OUTPUT -p tcp --dport 7777 -j REDIRECT --to-ports 6379)",
+for chain in OUTPUT PREROUTING; do
+  nsenter -t "$pid" -n iptables -t nat -A $chain -p tcp --dport 7777 -j REDIRECT --to-ports 6379
+done)",
                                        "sh", id.substr(id.rfind('/') + 1)},
                                       soon());
   ASSERT_TRUE(made) << made.error().message;
@@ -117,11 +119,14 @@ nsenter -t "$pid" -n iptables -t nat -A OUTPUT -p tcp --dport 7777 -j REDIRECT -
     return kubectl({"exec", name, "--", "redis-cli", "-h", address_of(name), "-p", "7777", "ping"});
   };
   ASSERT_EQ(answer("cache"), "PONG\n");
+  Clients clients(node(0), address_of("cache"), 7777, "strict");
   for (const std::string name : {"cache", "cache-clone-1"}) {
     const json status = migrate(name)["status"];
     ASSERT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
   }
   EXPECT_EQ(answer("cache-clone-2"), "PONG\n");
+  const json report = clients.report();
+  EXPECT_TRUE(report["problems"].empty()) << report.dump(1);
 }
 
 // The frozen copy would keep the lock that the copy there waits for.

@@ -35,7 +35,8 @@ class Ending : public testing::Environment {
     for (auto& [mode, all] : clusters()) {
       all.controller.reset();
       all.agents.clear();
-      if (all.cluster) EXPECT_TRUE(all.cluster->stop());
+      const auto stopped = all.cluster ? all.cluster->stop() : Result<>();
+      EXPECT_TRUE(stopped) << stopped.error().message;
       all.cluster.reset();
     }
   }

@@ -189,7 +189,7 @@ TEST_F(MigrationTest, ChangingOptionsWhileItRunsTakesEffect) {
   EXPECT_EQ(status.value("state", ""), "Completed") << status.value("message", "");
   expect_event(name, "MigrationReconfigured", "Pre-dump", "\"iterations\":1");
   EXPECT_EQ(status.value("observedGeneration", 0), migration(name)["metadata"].value("generation", -1));
-  EXPECT_LE(status.value("iterationsDone", 0), 30) << "not the 1000 that it was told first";
+  EXPECT_LE(status.value("iterationsDone", 0), 6);
 }
 
 TEST_F(MigrationTest, ChangingWithTcpWhileItRunsTakesEffect) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iterator>
 #include <thread>
 
 #include "agent/container_description.h"
@@ -69,10 +68,9 @@ Result<> ArrivingContainer::restore(const RestoreBody& body, MemoryFiller& fille
                                     Deadline deadline) {
   GODWIT_TRY(sort_images());
   GODWIT_TRY(place_->mount_root());
-  std::vector<VolumeVersion> versions;
-  std::ranges::copy_if(body.versions, std::back_inserter(versions),
-                       [&](const VolumeVersion& version) { return version.member == member_; });
-  place_->alias_versions(versions);
+  for (const VolumeVersion& version : body.versions) {
+    if (version.member == member_) place_->name_version(version);
+  }
   GODWIT_ASSIGN(const std::vector<criu::MountSource> sources, place_->mount_sources());
   Result<> lazy;
   std::thread lazy_thread([&] { lazy = serve_lazy_pages(body, filler, deadline); });

@@ -47,7 +47,7 @@ class DestinationPlace {
   virtual Result<std::vector<criu::MountSource>> mount_sources() = 0;
   // What is held open in volumes that the source's kubelet wrote is to be found here. Not worth a failure: only the
   // restore can tell whether it is needed.
-  virtual void alias_versions(const std::vector<VolumeVersion>& /*of_this_container*/) {}
+  virtual void name_version(const VolumeVersion& /*of_this_container*/) {}
   // The container has binds of its own by now.
   Result<> unmount_tmpfs();
   // Its engine is to know that it was created, though it has not arrived. Can be repeated.

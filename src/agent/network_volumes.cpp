@@ -19,8 +19,8 @@ namespace {
 constexpr std::array<std::string_view, 12> network_types{"nfs", "nfs4",   "cifs", "smb3",  "ceph", "fuse",
                                                          "9p",  "lustre", "afs",  "ocfs2", "gfs2", "virtiofs"};
 
-// "1000:3000", effective, of a process.
-std::optional<std::string> user_of(pid_t pid) {
+// What to put before a command, so that it runs as that process' user; nothing if that is not known.
+std::optional<std::vector<std::string>> as_user_of(pid_t pid) {
   const auto status = os::read_file(fmt::format("/proc/{}/status", pid));
   unsigned int user = 0;
   unsigned int group = 0;
@@ -31,23 +31,20 @@ std::optional<std::string> user_of(pid_t pid) {
       groups == std::string::npos || std::sscanf(status->c_str() + groups, "\nGid: %*u %u", &group) != 1) {
     return std::nullopt;
   }
-  return fmt::format("{}:{}", user, group);
+  return std::vector<std::string>{"setpriv", fmt::format("--reuid={}", user), fmt::format("--regid={}", group),
+                                  "--clear-groups"};
 }
 
 // By a program, which is left behind if it does not end: a server that does not answer must not keep the thread that is
-// to thaw the container. `user`: as whom, "UID:GID"; empty: as we are.
-Result<> sync_as(const NetworkVolume& volume, const std::string& user, Deadline deadline) {
+// to thaw the container. `words`: what comes before the program's name.
+Result<> sync(const NetworkVolume& volume, std::vector<std::string> words, Deadline deadline) {
   const UniqueFd directory(::open(volume.path.c_str(), O_PATH | O_CLOEXEC));
   if (!directory) return fail_errno("open {}", volume.path);
   GODWIT_ASSIGN(const UniqueFd output, os::file_in_memory(""));
-  os::Command command{.argv = {"sync", "-f", "/proc/self/fd/3"},
-                      .descriptors = {{output.get(), 1}, {output.get(), 2}, {directory.get(), 3}}};
-  if (!user.empty()) {
-    const size_t colon = user.find(':');
-    command.argv.insert(command.argv.begin(), {"setpriv", "--reuid=" + user.substr(0, colon),
-                                               "--regid=" + user.substr(colon + 1), "--clear-groups"});
-  }
-  GODWIT_ASSIGN(os::Subprocess program, os::Subprocess::start(command));
+  words.insert(words.end(), {"sync", "-f", "/proc/self/fd/3"});
+  GODWIT_ASSIGN(os::Subprocess program,
+                os::Subprocess::start(
+                    {.argv = words, .descriptors = {{output.get(), 1}, {output.get(), 2}, {directory.get(), 3}}}));
   const auto status = program.wait(deadline);
   if (!status) {
     ::kill(program.pid(), SIGKILL);  // it may heed that when the server answers
@@ -82,10 +79,9 @@ std::vector<NetworkVolume> network_volumes(const std::vector<SourceContainer>& c
 Result<> write_out(const std::vector<NetworkVolume>& volumes, Deadline deadline) {
   for (const NetworkVolume& volume : volumes) {
     // The server may not let root in; the container's own user has business there.
-    auto written = sync_as(volume, "", deadline);
+    auto written = sync(volume, {}, deadline);
     if (!written && !deadline.expired()) {
-      const auto user = user_of(volume.init_pid);
-      if (user) written = sync_as(volume, *user, deadline);
+      if (auto words = as_user_of(volume.init_pid)) written = sync(volume, std::move(*words), deadline);
     }
     if (!written) return std::unexpected(std::move(written.error()).context("what was written to a volume"));
   }

@@ -210,15 +210,12 @@ Result<std::vector<criu::MountSource>> PodPlace::mount_sources() {
   return sources;
 }
 
-void PodPlace::alias_versions(const std::vector<VolumeVersion>& versions) {
-  for (const VolumeVersion& version : versions) {
-    const auto& mounts = description().pod_mounts;
-    const auto mount = std::ranges::find(mounts, version.destination, &PodMount::destination);
-    if (mount == mounts.end()) continue;
-    if (auto named = alias_version(mount_sources_[mount - mounts.begin()], version.name); !named) {
-      log_warning("{}", named.error().message);
-    }
-  }
+void PodPlace::name_version(const VolumeVersion& version) {
+  const auto& mounts = description().pod_mounts;
+  const auto mount = std::ranges::find(mounts, version.destination, &PodMount::destination);
+  if (mount == mounts.end()) return;
+  const auto named = alias_version(mount_sources_[mount - mounts.begin()], version.name);
+  if (!named) log_warning("{}", named.error().message);
 }
 
 // That runc has made in the directory where the engine's root is to be mounted again: the engine could not remove it.

@@ -36,7 +36,7 @@ class PodPlace final : public DestinationPlace {
   // The engine's own mount went when this place was made.
   Result<> mount_root() override;
   Result<std::vector<criu::MountSource>> mount_sources() override;
-  void alias_versions(const std::vector<VolumeVersion>& versions) override;
+  void name_version(const VolumeVersion& version) override;
   Result<> end_create() override;
   [[nodiscard]] pid_t keeper_pid() const override { return keeper_ ? keeper_->keeper_pid() : 0; }
   Result<> arrived() override;

@@ -264,10 +264,10 @@ Result<> SourceWorker::dump() {
   }
   if (containers_.size() > 1) GODWIT_TRY(check_no_ipc_objects(containers_.front().init_pid));
   for (const SourceContainer& container : containers_) GODWIT_TRY(check_no_message_queues(container.init_pid));
+  const std::vector<NetworkVolume> volumes = network_volumes(containers_);
+  if (volumes.empty()) return dump_and_copy(deadline);
   Result<> written;
   std::thread writing([&] {
-    const std::vector<NetworkVolume> volumes = network_volumes(containers_);
-    if (volumes.empty()) return;
     const TimedStep step(timeline_, "write out volumes");
     written = write_out(volumes, deadline);
   });

@@ -57,14 +57,6 @@ void strip_container(json& container, const std::set<std::string>& post_start, c
   if (container.contains("startupProbe") && !startup.contains(name)) wait_for_start(container);
 }
 
-// "True", "False", "Unknown", or empty: the pod has none of that type.
-std::string condition_of(const json& pod, const std::string& type) {
-  for (const json& condition : array_at(pod, "/status/conditions")) {
-    if (condition.value("type", "") == type) return condition.value("status", "");
-  }
-  return "";
-}
-
 // Without a trailing number: "x", from "x-clone-7" too.
 std::string original_name(const std::string& name) {
   const size_t at = name.rfind(clone_infix);

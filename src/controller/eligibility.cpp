@@ -9,6 +9,7 @@
 
 #include "agent/requests.h"
 #include "api/names.h"
+#include "controller/object_reading.h"
 #include "controller/pod_claims.h"
 
 namespace godwit::controller {
@@ -237,10 +238,7 @@ std::string internal_address(const json& node) {
 }
 
 bool is_ready(const json& object) {
-  const json conditions = object.value("/status/conditions"_json_pointer, json::array());
-  return std::ranges::any_of(conditions, [](const json& condition) {
-    return condition.value("type", "") == "Ready" && condition.value("status", "") == "True";
-  });
+  return condition_of(object, "Ready") == "True";
 }
 
 }  // namespace godwit::controller

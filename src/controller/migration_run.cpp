@@ -271,7 +271,7 @@ Result<> MigrationRun::hand_over() {
   const json cost = {{"metadata", {{"uid", uid}, {"annotations", {{deletion_cost_annotation, lowest_deletion_cost}}}}}};
   GODWIT_TRY(kube::unless_gone(context_.client.patch(pod_path(spec_.pod_name), kube::PatchType::merge, cost, call())));
   GODWIT_ASSIGN(const json clone, find_pod(status_.clone_name));
-  if (is_counted_by_owner(source_) || clone.is_null() || !is_ready(clone)) {
+  if (is_counted_by_owner(source_) || !is_ready(clone)) {
     // First of all: of two pods a Job would delete the younger one. That it has none it sees after a second only.
     json released = release_patch(source_, owner_labels_);
     released["metadata"]["uid"] = uid;

@@ -14,6 +14,7 @@
 
 #include "network/attributes.h"
 #include "network/namespace_socket.h"
+#include "network/netlink.h"
 #include "network/route_socket.h"
 
 namespace godwit::network {
@@ -21,7 +22,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t message_bytes_max = 65536;
 constexpr uint16_t known_states = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
 
 template <size_t Size>
@@ -104,23 +104,13 @@ Result<NeighbourTable> NeighbourTable::open(const std::string& netns_path, const
 Result<std::vector<Neighbour>> NeighbourTable::read() {
   std::array<char, 128> request{};
   const nlmsghdr* header = start_message(request, RTM_GETNEIGH, NLM_F_DUMP, ndmsg{});
-  if (::send(fd_.get(), header, header->nlmsg_len, 0) < 0) return fail_errno("ask for the neighbours");
   std::vector<Neighbour> neighbours;
-  std::vector<char> buffer(message_bytes_max);
-  for (;;) {
-    const ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("read the neighbours");
-    int left = static_cast<int>(got);
-    for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
-         reply = mnl_nlmsg_next(reply, &left)) {
-      if (reply->nlmsg_type == NLMSG_DONE) return neighbours;
-      if (reply->nlmsg_type == NLMSG_ERROR) return fail("the kernel does not list the neighbours");
-      if (reply->nlmsg_type != RTM_NEWNEIGH) continue;
-      Neighbour neighbour = parse(reply, index_);
-      if (!neighbour.address.empty() && neighbours.size() < neighbours_max) neighbours.push_back(std::move(neighbour));
-    }
-  }
+  GODWIT_TRY(for_each_listed(fd_.get(), header, "the neighbours", [&](const nlmsghdr* reply) {
+    if (reply->nlmsg_type != RTM_NEWNEIGH) return;
+    Neighbour neighbour = parse(reply, index_);
+    if (!neighbour.address.empty() && neighbours.size() < neighbours_max) neighbours.push_back(std::move(neighbour));
+  }));
+  return neighbours;
 }
 
 Result<> NeighbourTable::write(const std::vector<Neighbour>& neighbours) {
@@ -133,13 +123,7 @@ Result<> NeighbourTable::write(const std::vector<Neighbour>& neighbours) {
     nlmsghdr* header = start_message(request, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, about);
     mnl_attr_put(header, NDA_DST, neighbour.address.size(), neighbour.address.data());
     mnl_attr_put(header, NDA_LLADDR, neighbour.mac.size(), neighbour.mac.data());
-    if (::send(fd_.get(), header, header->nlmsg_len, 0) < 0) return fail_errno("add a neighbour");
-    std::array<char, 1024> answer{};
-    if (::recv(fd_.get(), answer.data(), answer.size(), 0) < static_cast<ssize_t>(sizeof(nlmsghdr) + sizeof(nlmsgerr)))
-      return fail_errno("add a neighbour");
-    const auto* reply = reinterpret_cast<const nlmsghdr*>(answer.data());
-    errno = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply))->error;
-    if (errno != 0) return fail_errno("add a neighbour");
+    GODWIT_TRY(acknowledged(fd_.get(), header, "add a neighbour"));
   }
   return {};
 }

@@ -17,13 +17,13 @@
 #include "base/log.h"
 #include "network/attributes.h"
 #include "network/namespace_socket.h"
+#include "network/netlink.h"
 
 namespace godwit::network {
 namespace {
 
 using nlohmann::json;
 
-constexpr size_t message_bytes_max = 65536;
 constexpr uint32_t translated_bits = IPS_SRC_NAT | IPS_DST_NAT;
 
 // --- what the kernel says ---
@@ -205,16 +205,10 @@ Result<> write_one(const UniqueFd& fd, const TranslatedConnection& connection) {
   mnl_attr_put_u32(header, CTA_STATUS, htonl(IPS_SEEN_REPLY | IPS_CONFIRMED | (connection.assured ? IPS_ASSURED : 0U)));
   if (connection.zone != 0) mnl_attr_put_u16(header, CTA_ZONE, htons(connection.zone));
   if (connection.protocol == IPPROTO_TCP) put_tcp(header, connection.tcp_state);
-  if (::send(fd.get(), header, header->nlmsg_len, 0) < 0) return fail_errno("track a connection");
-  std::array<char, 4096> answer{};
-  if (::recv(fd.get(), answer.data(), answer.size(), 0) < static_cast<ssize_t>(sizeof(nlmsghdr) + sizeof(nlmsgerr))) {
-    return fail_errno("track a connection");
-  }
-  const auto* reply = reinterpret_cast<const nlmsghdr*>(answer.data());
-  errno = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply))->error;
-  if (errno == 0 || errno == EEXIST) return {};
-  return fail_errno("track a connection from {} port {} to {} port {}", connection.from.address, connection.from.port,
-                    connection.to.address, connection.to.port);
+  auto made = acknowledged(fd.get(), header,
+                           fmt::format("track a connection from {} port {} to {} port {}", connection.from.address,
+                                       connection.from.port, connection.to.address, connection.to.port));
+  return made || made.error().code != EEXIST ? made : Result<>{};
 }
 
 // --- what goes over the wire ---
@@ -290,31 +284,19 @@ Result<std::vector<TranslatedConnection>> read_translated(const std::string& net
   GODWIT_ASSIGN(const UniqueFd fd, tracking_socket(netns_path));
   std::array<char, 128> request{};
   const nlmsghdr* header = start_message(request, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
-  if (::send(fd.get(), header, header->nlmsg_len, 0) < 0) return fail_errno("ask for tracked connections");
   std::vector<TranslatedConnection> connections;
   size_t left_out = 0;
-  std::vector<char> buffer(message_bytes_max);
-  for (;;) {
-    const ssize_t got = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("read tracked connections");
-    int left = static_cast<int>(got);
-    for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
-         reply = mnl_nlmsg_next(reply, &left)) {
-      if (reply->nlmsg_type == NLMSG_DONE) {
-        if (left_out > 0) log_warning("{} connections that are translated are left out, and may break", left_out);
-        return connections;
-      }
-      if (reply->nlmsg_type == NLMSG_ERROR) return fail("the kernel does not list tracked connections");
-      TranslatedConnection connection = parse(reply);
-      if (connection.protocol == 0) continue;
-      if (connections.size() < translated_max) {
-        connections.push_back(std::move(connection));
-      } else {
-        ++left_out;
-      }
+  GODWIT_TRY(for_each_listed(fd.get(), header, "tracked connections", [&](const nlmsghdr* reply) {
+    TranslatedConnection connection = parse(reply);
+    if (connection.protocol == 0) return;
+    if (connections.size() < translated_max) {
+      connections.push_back(std::move(connection));
+    } else {
+      ++left_out;
     }
-  }
+  }));
+  if (left_out > 0) log_warning("{} connections that are translated are left out, and may break", left_out);
+  return connections;
 }
 
 Result<size_t> write_translated(const std::string& netns_path, const std::vector<TranslatedConnection>& connections) {

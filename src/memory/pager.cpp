@@ -20,9 +20,6 @@ Pager::Impl::~Impl() {
   if (stop_event_) eventfd_write(stop_event_.get(), 1);
   changed();
   if (fault_thread_.joinable()) fault_thread_.join();
-  // Wakes the pushing thread if it gives way to faults that nobody serves any more.
-  faults_wait_ = 0;
-  faults_wait_.notify_all();
   if (push_thread_.joinable()) push_thread_.join();
   const uint64_t pending = context_.tasks_run ? statistics().pending_pages : 0;
   if (pending > 0) log_error("pager: ended with {} pages not placed; the container's memory is void", pending);
@@ -117,6 +114,7 @@ std::optional<uint64_t> Pager::Impl::confine(uint32_t process, std::span<const L
   if (family == nullptr) return std::nullopt;
   uint64_t pages = 0;
   {
+    const Precedence precedence(precedences_);
     const std::lock_guard lock(family->mutex);
     if (family->members.empty()) return std::nullopt;
     LazyProcess& member = *family->members.front();
@@ -128,6 +126,7 @@ std::optional<uint64_t> Pager::Impl::confine(uint32_t process, std::span<const L
 }
 
 Result<> Pager::Impl::tasks_resume() {
+  const Precedence precedence(precedences_);
   for (const auto& family : families()) {
     const std::lock_guard lock(family->mutex);
     for (const auto& member : family->members) {
@@ -175,6 +174,7 @@ PagerStatistics Pager::Impl::statistics() {
                          .unmapped_pages = counters.unmapped_pages,
                          .processes = counters.processes,
                          .processes_gone = counters.processes_gone};
+  const Precedence precedence(precedences_);
   for (const auto& family : families()) {
     const std::lock_guard lock(family->mutex);
     for (const auto& member : family->members) result.pending_pages += member->map().pending_pages();
@@ -209,8 +209,7 @@ void Pager::Impl::run_faults() {
       fail_with(Error{fmt::format("epoll_pwait2: {}", std::strerror(errno)), errno});
       return;
     }
-    // The pushing thread finishes its step and waits until this is over.
-    faults_wait_ = 1;
+    const Precedence precedence(precedences_);
     const auto take = [this](uint64_t id) {
       auto attended = attend(id);
       if (attended) return;
@@ -226,8 +225,6 @@ void Pager::Impl::run_faults() {
       if (when <= now) due.push_back(id);
     }
     for (const uint64_t id : due) take(id);
-    faults_wait_ = 0;
-    faults_wait_.notify_all();
   }
 }
 
@@ -343,7 +340,9 @@ void Pager::Impl::adapt_step(Clock::duration took, uint64_t pages) {
 }
 
 void Pager::Impl::give_way() {
-  while (!stop_ && faults_wait_ != 0) faults_wait_.wait(1);
+  for (uint32_t held = precedences_; held != 0; held = precedences_) precedences_.wait(held);
+  // And to whom the kernel has put behind us on this processor, until a slice of some milliseconds would end.
+  std::this_thread::yield();
 }
 
 // Gives pages of the store up that no member of the family waits for. A child that is yet to be forked has a part of

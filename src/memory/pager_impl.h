@@ -40,6 +40,23 @@ struct Family {
   std::vector<std::shared_ptr<LazyProcess>> members;
 };
 
+// Held by whoever wants a family's lock before the pushing thread, which takes it again as soon as it has let go of it:
+// a mutex is not fair, and who sleeps for one would find it taken for milliseconds. The pushing thread ends its step,
+// and waits while one of these lives.
+class Precedence {
+ public:
+  explicit Precedence(std::atomic<uint32_t>& held) : held_(held) { ++held_; }
+  Precedence(const Precedence&) = delete;
+  Precedence& operator=(const Precedence&) = delete;
+  ~Precedence() {
+    --held_;
+    held_.notify_all();
+  }
+
+ private:
+  std::atomic<uint32_t>& held_;
+};
+
 class Pager::Impl {
  public:
   Impl(PageStore& store, const PagerOptions& options)
@@ -86,7 +103,7 @@ class Pager::Impl {
   UniqueFd epoll_;
   UniqueFd stop_event_;
   std::atomic<bool> stop_{false};
-  std::atomic<uint32_t> faults_wait_{0};
+  std::atomic<uint32_t> precedences_{0};  // see Precedence
   std::thread fault_thread_;
   std::thread push_thread_;
 

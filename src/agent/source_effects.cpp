@@ -34,6 +34,8 @@ constexpr auto lock_time = std::chrono::seconds(10);
 // What kubelets give a probe by default, and more.
 constexpr auto visit_time = std::chrono::seconds(5);
 constexpr auto visit_poll_interval = std::chrono::milliseconds(20);
+// Of the container, at the destination, for what was asked while it was frozen.
+constexpr auto answering_time = std::chrono::milliseconds(150);
 // How long the file copy may be quiet: between two passes are rounds of memory. That the peer lives is the link's to
 // know, which stops the copy.
 constexpr auto quiet_max = std::chrono::hours(1);
@@ -376,6 +378,23 @@ Result<> SourceWorker::query(uint32_t epoch) {
   }
   on_message(answer);
   return {};
+}
+
+// It runs at the destination. To stop tracking the copy's memory, and to end it, is to walk all of its page tables: work
+// that waits until the clients have their answers, since it may need the same processors.
+Result<> SourceWorker::end_copy() {
+  if (hold_) hold_->let_pass();
+  const bool kubelet_ends_it = !record_.sandbox.empty();
+  if (kubelet_ends_it) {
+    GODWIT_TRY(leave_to_kubelet(record_));
+    // In one segment the destination speaks for the address.
+    const bool tells = record_.reconnects || (record_.routed && !record_.keeps_tcp);
+    if (tells && hold_) hold_->part_from_peers(/*same_address=*/!record_.reconnects);
+  }
+  if (copy_) std::this_thread::sleep_for(answering_time);
+  forget_copy();
+  if (kubelet_ends_it) return {};
+  return hold_ ? hold_->end(config_) : remove_ended_containers(config_, record_);
 }
 
 }  // namespace godwit::agent

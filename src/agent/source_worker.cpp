@@ -241,21 +241,7 @@ void SourceWorker::execute(const SourceEffect& effect) {
       });
       break;
     case SourceEffectKind::kill_copy:
-      run_effect(
-          Kind::killed,
-          [this]() -> Result<> {
-            forget_copy();
-            if (hold_) hold_->let_pass();
-            if (!record_.sandbox.empty()) {
-              GODWIT_TRY(leave_to_kubelet(record_));
-              // In one segment the destination speaks for the address.
-              const bool tells = record_.reconnects || (record_.routed && !record_.keeps_tcp);
-              if (tells && hold_) hold_->part_from_peers(/*same_address=*/!record_.reconnects);
-              return {};
-            }
-            return hold_ ? hold_->end(config_) : remove_ended_containers(config_, record_);
-          },
-          static_cast<int>(effect.kind));
+      run_effect(Kind::killed, [this] { return end_copy(); }, static_cast<int>(effect.kind));
       break;
     case SourceEffectKind::roll_back:
       run_effect(

@@ -82,6 +82,7 @@ class SourceWorker {
   Result<> query(uint32_t epoch);
   Result<> connect_copy();
   void forget_copy();
+  Result<> end_copy();
 
   AgentConfig config_;
   SessionDirectory session_;

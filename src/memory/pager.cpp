@@ -133,6 +133,7 @@ Result<> Pager::Impl::tasks_resume() {
       if (!member->confined()) return fail("process {}: nobody asked which of its memory is lazy", family->process);
     }
   }
+  answering_until_ = Clock::now() + answering_time;
   context_.tasks_run = true;
   changed();
   return {};
@@ -225,6 +226,7 @@ void Pager::Impl::run_faults() {
       if (when <= now) due.push_back(id);
     }
     for (const uint64_t id : due) take(id);
+    last_fault_ = Clock::now();
   }
 }
 
@@ -343,6 +345,11 @@ void Pager::Impl::give_way() {
   for (uint32_t held = precedences_; held != 0; held = precedences_) precedences_.wait(held);
   // And to whom the kernel has put behind us on this processor, until a slice of some milliseconds would end.
   std::this_thread::yield();
+  while (!stop_ && Clock::now() < answering_until_.load()) {
+    const auto lull_begins = last_fault_.load() + fault_lull;
+    if (Clock::now() >= lull_begins) return;
+    std::this_thread::sleep_until(lull_begins);
+  }
 }
 
 // Gives pages of the store up that no member of the family waits for. A child that is yet to be forked has a part of

@@ -31,6 +31,9 @@ constexpr uint32_t hot_rounds = 8;      // so many last rounds are pushed one by
 constexpr int busy_turns_max = 40;      // then the other processes have their turn
 constexpr microseconds busy_pause{25};  // for the thread that reads the event, and the one that caused it
 constexpr milliseconds idle_pause{1};   // nothing could be placed: not mapped yet, or no memory
+// After the thaw clients wait for answers, and each fault that such an answer needs for a step of the pushing thread.
+constexpr milliseconds answering_time{50};
+constexpr microseconds fault_lull{300};  // so long without a fault, and it goes on
 
 // A restored process and its children: they have one part of the store in common.
 struct Family {
@@ -104,6 +107,8 @@ class Pager::Impl {
   UniqueFd stop_event_;
   std::atomic<bool> stop_{false};
   std::atomic<uint32_t> precedences_{0};  // see Precedence
+  std::atomic<Clock::time_point> last_fault_{Clock::time_point{}};
+  std::atomic<Clock::time_point> answering_until_{Clock::time_point{}};
   std::thread fault_thread_;
   std::thread push_thread_;
 

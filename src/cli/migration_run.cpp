@@ -22,7 +22,6 @@ class Run {
         client_(std::move(client)),
         view_(container),
         interrupts_(interrupts),
-        interrupts_before_(interrupts.count()),
         screen_(screen),
         record_(record) {}
 
@@ -65,7 +64,7 @@ class Run {
 
   // False when the person does not want to wait any longer.
   bool obey_interrupts() {
-    const int count = interrupts_.count() - interrupts_before_;
+    const int count = interrupts_.count();
     if (count > 0 && !cancel_said_) {
       cancel_said_ = true;
       view_.note("Cancelling; waiting for the outcome (Ctrl-C again to leave it to the agent).", screen_.look());
@@ -108,7 +107,6 @@ class Run {
   AgentClient client_;
   MigrationView view_;
   Interrupts& interrupts_;
-  int interrupts_before_;
   Screen& screen_;
   MigrationRecord& record_;
   Clock::time_point began_ = Clock::now();

@@ -380,8 +380,8 @@ Result<> SourceWorker::query(uint32_t epoch) {
   return {};
 }
 
-// It runs at the destination. To stop tracking the copy's memory, and to end it, is to walk all of its page tables: work
-// that waits until the clients have their answers, since it may need the same processors.
+// It runs at the destination. To stop tracking the copy's memory, and to end it, is to walk all of its page tables:
+// work that waits until the clients have their answers, since it may need the same processors.
 Result<> SourceWorker::end_copy() {
   if (hold_) hold_->let_pass();
   const bool kubelet_ends_it = !record_.sandbox.empty();

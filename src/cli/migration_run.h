@@ -26,8 +26,7 @@ constexpr milliseconds agent_silence_max{120000};
 
 // Shows the migration on `screen`, verdict included, and fills `record`. Error: it was not begun. A record without
 // result: the agent went away while it ran. An interrupt, also one from before, asks the agent to cancel and goes on
-// waiting for the outcome;
-// a second one stops waiting.
+// waiting for the outcome; a second one stops waiting.
 Result<> run_migration(const std::string& socket_path, const agent::MigrateRequest& request, Interrupts& interrupts,
                        Screen& screen, MigrationRecord& record);
 

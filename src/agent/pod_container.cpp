@@ -46,6 +46,13 @@ bool is_private_to_pod(const json& mount) {
          source.find("/sandboxes/") != std::string::npos;
 }
 
+PodMark moved_mark(const SourceRecord& record, const RecordedContainer& container) {
+  return {.state = PodMark::State::moved,
+          .to = record.peer_name,
+          .init_pid = container.init_pid,
+          .freezer_directory = container.freezer_directory};
+}
+
 }  // namespace
 
 std::string sandbox_of(const json& config) {
@@ -110,17 +117,17 @@ Result<> let_go_of_container(const std::string& id) {
 }
 
 Result<> leave_to_kubelet(const SourceRecord& record) {
-  const auto mark_of = [&](const RecordedContainer& container) {
-    return PodMark{.state = PodMark::State::moved,
-                   .to = record.peer_name,
-                   .init_pid = container.init_pid,
-                   .freezer_directory = container.freezer_directory};
-  };
-  GODWIT_TRY(mark_container(record.sandbox, mark_of(record.containers.front())));
+  GODWIT_TRY(mark_container(record.sandbox, moved_mark(record, record.containers.front())));
   for (const RecordedContainer& container : record.containers) {
-    GODWIT_TRY(mark_container(container.name, mark_of(container)));
+    GODWIT_TRY(mark_container(container.name, moved_mark(record, container)));
+  }
+  return {};
+}
+
+Result<> end_wanted_copies(const SourceRecord& record) {
+  for (const RecordedContainer& container : record.containers) {
     GODWIT_ASSIGN(const bool wanted, end_wanted(container.name));
-    if (wanted) GODWIT_TRY(end_moved_copy(mark_of(container)));
+    if (wanted) GODWIT_TRY(end_moved_copy(moved_mark(record, container)));
   }
   return {};
 }

@@ -28,8 +28,9 @@ Result<> hold_container(const std::string& runc_root, const std::string& id);
 // Takes that back. If its kubelet has wanted to end it meanwhile, it is ended now: it has when this returns.
 Result<> let_go_of_container(const std::string& id);
 // Leaves a container that runs elsewhere now to its kubelet: it stays frozen, and the runtime ends it when it is told
-// to, and lets nothing new begin in that pod. Memory and network are freed then: at once if it was wanted while the
-// container was held.
+// to, and lets nothing new begin in that pod. Memory and network are freed then.
 Result<> leave_to_kubelet(const SourceRecord& record);
+// Ends what of that was wanted to end while it was held. After leave_to_kubelet().
+Result<> end_wanted_copies(const SourceRecord& record);
 
 }  // namespace godwit::agent

@@ -384,7 +384,10 @@ Result<> SourceWorker::query(uint32_t epoch) {
 // work that waits until the clients have their answers, since it may need the same processors.
 Result<> SourceWorker::end_copy() {
   if (hold_) hold_->let_pass();
+  // Where connections end nobody waits for an answer, but to hear of it.
+  const bool answers = record_.keeps_tcp && !record_.reconnects;
   const bool kubelet_ends_it = !record_.sandbox.empty();
+  if (!answers) forget_copy();
   if (kubelet_ends_it) {
     GODWIT_TRY(leave_to_kubelet(record_));
     // In one segment the destination speaks for the address.
@@ -393,7 +396,7 @@ Result<> SourceWorker::end_copy() {
   }
   if (copy_) std::this_thread::sleep_for(answering_time);
   forget_copy();
-  if (kubelet_ends_it) return {};
+  if (kubelet_ends_it) return end_wanted_copies(record_);
   return hold_ ? hold_->end(config_) : remove_ended_containers(config_, record_);
 }
 

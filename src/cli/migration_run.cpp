@@ -120,6 +120,7 @@ class Run {
 
 Result<> run_migration(const std::string& socket_path, const agent::MigrateRequest& request, Interrupts& interrupts,
                        Screen& screen, MigrationRecord& record) {
+  if (interrupts.count() > 0) return fail("interrupted, and nothing was begun");
   GODWIT_ASSIGN(AgentClient client, AgentClient::connect(socket_path));
   GODWIT_TRY(client.send(request, Deadline::after(local_answer_max)));
   Run(socket_path, std::move(client), request.container, interrupts, screen, record).to_the_end();

@@ -25,8 +25,8 @@ enum ExitStatus : int {
 constexpr milliseconds agent_silence_max{120000};
 
 // Shows the migration on `screen`, verdict included, and fills `record`. Error: it was not begun. A record without
-// result: the agent went away while it ran. An interrupt, also one from before, asks the agent to cancel and goes on
-// waiting for the outcome; a second one stops waiting.
+// result: the agent went away while it ran. An interrupt asks the agent to cancel and goes on waiting for the outcome;
+// a second one stops waiting. With one from before nothing is begun.
 Result<> run_migration(const std::string& socket_path, const agent::MigrateRequest& request, Interrupts& interrupts,
                        Screen& screen, MigrationRecord& record);
 

@@ -155,6 +155,14 @@ TEST_F(MigrationRun, WithoutAnAgentNothingBegins) {
   EXPECT_THAT(ran.error().message, HasSubstr("start godwit-agent"));
 }
 
+TEST_F(MigrationRun, CtrlCBeforeItsRequestBeginsNothing) {
+  const ReplayAgent agent([](const agent::Request&, const ReplayAgent::Say&) { ADD_FAILURE() << "was asked"; });
+  ::kill(::getpid(), SIGINT);
+  const Result<> ran = run(agent.path);
+  ASSERT_FALSE(ran.has_value());
+  EXPECT_THAT(ran.error().message, HasSubstr("nothing was begun"));
+}
+
 TEST_F(MigrationRun, CtrlCCancelsAndWaitsForTheOutcome) {
   std::atomic<bool> cancelled = false;
   const ReplayAgent agent([&](const agent::Request& request, const ReplayAgent::Say& say) {
@@ -163,14 +171,14 @@ TEST_F(MigrationRun, CtrlCCancelsAndWaitsForTheOutcome) {
       cancelled = true;
       return say(line(agent::ResultEvent{.ok = true}));
     }
-    // The session has no name yet; the cancel must still reach it.
+    // The interrupt comes before the session has a name; the cancel must still reach it.
+    ::kill(::getpid(), SIGINT);
     std::this_thread::sleep_for(milliseconds(200));
     EXPECT_FALSE(cancelled);
     say(line(session_event));
     for (int i = 0; i < 500 && !cancelled; ++i) std::this_thread::sleep_for(milliseconds(10));
     say(line(agent::ResultEvent{.session = "5f2c91aa", .from = "node-1", .reason = "cancelled"}));
   });
-  ::kill(::getpid(), SIGINT);  // as early as can be
   ASSERT_TRUE(run(agent.path).has_value());
   EXPECT_TRUE(cancelled);
   EXPECT_EQ(exit_status_of(record_), exit_failed);

@@ -317,6 +317,8 @@ bool Pager::Impl::push_all_of(Family& family, const std::shared_ptr<LazyProcess>
       case PushStatus::placed:
         progress = true;
         busy = 0;
+        // In the pause others have something better to do on this processor than to wait for the end of a slice.
+        if (!context_.tasks_run || Clock::now() < answering_until_.load()) std::this_thread::yield();
         break;
       case PushStatus::busy:
         ++busy;
@@ -342,14 +344,12 @@ void Pager::Impl::adapt_step(Clock::duration took, uint64_t pages) {
 }
 
 void Pager::Impl::give_way() {
-  for (uint32_t held = precedences_; held != 0; held = precedences_) precedences_.wait(held);
-  // And to whom the kernel has put behind us on this processor, until a slice of some milliseconds would end.
-  std::this_thread::yield();
-  while (!stop_ && Clock::now() < answering_until_.load()) {
+  while (!stop_) {
     const auto lull_begins = last_fault_.load() + fault_lull;
-    if (Clock::now() >= lull_begins) return;
+    if (Clock::now() >= std::min(lull_begins, answering_until_.load())) break;
     std::this_thread::sleep_until(lull_begins);
   }
+  for (uint32_t held = precedences_; held != 0; held = precedences_) precedences_.wait(held);
 }
 
 // Gives pages of the store up that no member of the family waits for. A child that is yet to be forked has a part of

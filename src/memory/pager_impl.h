@@ -45,7 +45,7 @@ struct Family {
 
 // Held by whoever wants a family's lock before the pushing thread, which takes it again as soon as it has let go of it:
 // a mutex is not fair, and who sleeps for one would find it taken for milliseconds. The pushing thread ends its step,
-// and waits while one of these lives.
+// and begins none while one of these lives.
 class Precedence {
  public:
   explicit Precedence(std::atomic<uint32_t>& held) : held_(held) { ++held_; }

@@ -124,10 +124,10 @@ TEST_F(PagerTest, GoesOnBehindPagesThatAreThereAlready) {
 }
 
 // What confines the process and lets its tasks run waits for the pushing thread in the middle of a pause.
-TEST_F(PagerTest, WhoeverWantsAProcessComesBeforeTheNextStep) {
+TEST_F(PagerTest, WhoeverWantsAProcessWaitsForOneStep) {
   start({.seed = solid_seed, .threads = 0, .pages = 100'000});
   ASSERT_TRUE(pager_->store_complete());
-  std::vector<uint64_t> waited_for;  // pages that were pushed between two calls without a pause
+  std::vector<uint64_t> waited_for;  // pages that were pushed while statistics() waited
   for (const auto deadline = Deadline::after(seconds(20)); !deadline.expired();) {
     const PagerStatistics before = pager_->statistics();
     if (before.pushed_pages > 0 && before.pending_pages > 0) {
@@ -138,7 +138,7 @@ TEST_F(PagerTest, WhoeverWantsAProcessComesBeforeTheNextStep) {
   }
   ASSERT_GT(waited_for.size(), 10U);
   std::ranges::nth_element(waited_for, waited_for.begin() + static_cast<ptrdiff_t>(waited_for.size() / 2));
-  EXPECT_LT(waited_for[waited_for.size() / 2], PagerOptions{}.step_bytes_max / memory::page_size_bytes)
+  EXPECT_LE(waited_for[waited_for.size() / 2], 2 * PagerOptions{}.step_bytes_max / memory::page_size_bytes)
       << "the pushing thread takes its lock again while another sleeps for it";
   EagerWriter writer(*store_, *pager_);
   ASSERT_TRUE(writer.write_process(process, guest_->pid()));

@@ -95,21 +95,21 @@ class FaultTest : public RowTest {
     const auto stopped = node(source_).exec_checked({"python3", "-c", R"(
 import os, signal, sys, time
 session = sys.argv[1]
-workers = []
 def is_worker(pid):
   try:
     words = open(f"/proc/{pid}/cmdline").read().split("\0")
     return "worker" in words and session in words
   except OSError:
     return False
-while not workers:
-  workers = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_worker(pid)]
 events = f"/run/godwit/sessions/{session}/events.jsonl"
 while not os.path.exists(events) or '"restore"' not in open(events).read():
   time.sleep(0.001)
-time.sleep(0.008)  # it has said so before it orders the restore, which takes 20 ms at least
-for pid in workers:
-  os.kill(pid, signal.SIGSTOP)
+time.sleep(0.005)  # it has said so before it orders the restore, which takes 20 ms at least
+for pid in filter(is_worker, filter(str.isdigit, os.listdir("/proc"))):
+  try:
+    os.kill(int(pid), signal.SIGSTOP)
+  except ProcessLookupError:
+    pass  # what a worker forks has its command line until it runs a program
 time.sleep(1.5)
 )",
                                                      session},
